@@ -1,0 +1,238 @@
+package v1alpha1
+
+import (
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// AskCommand puts a message to the agent, in a conversation.
+type AskCommand struct {
+	// Conversation that the message belongs to. Asks of one conversation run one at a time.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Conversation string `json:"conversation"`
+
+	// Message to the agent.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=32768
+	Message string `json:"message"`
+}
+
+// SaveMemoryCommand lets the agent remember something.
+type SaveMemoryCommand struct {
+	// Kind of the memory, such as preference or fact. Views choose by it.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Kind string `json:"kind"`
+
+	// Content of the memory.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=16384
+	Content string `json:"content"`
+}
+
+// ForgetMemoryCommand lets the agent forget something: it is in no context from then on.
+// The journal keeps that it was once known.
+type ForgetMemoryCommand struct {
+	// ID of the memory, as contexts and results name it.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	ID string `json:"id"`
+}
+
+// CallAPICommand executes an operation of the agent's menu.
+type CallAPICommand struct {
+	// Operation of type CallAPI on the agent's menu.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Operation string `json:"operation"`
+
+	// Arguments that fit the operation's parameters.
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:Type=object
+	// +kubebuilder:pruning:PreserveUnknownFields
+	// +optional
+	Arguments *apiextensionsv1.JSON `json:"arguments,omitempty"`
+}
+
+// RetryPolicy bounds the attempts at one effect, and at one decision.
+type RetryPolicy struct {
+	// MaxAttempts is the number of attempts, the first one included.
+	// +kubebuilder:default=3
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=20
+	// +optional
+	MaxAttempts int32 `json:"maxAttempts,omitempty"`
+
+	// Backoff before the second attempt. It doubles with each further one, up to a minute.
+	// +kubebuilder:default="1s"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10ms') && duration(self) <= duration('1m')",message="spec.retry.backoff must be between 10ms and 1m"
+	// +optional
+	Backoff *metav1.Duration `json:"backoff,omitempty"`
+}
+
+// CommandSpec is one explicit intent to change state. It is immutable but for cancel and ttlSecondsAfterFinished.
+// +kubebuilder:validation:XValidation:rule="(has(self.ask)?1:0)+(has(self.saveMemory)?1:0)+(has(self.forgetMemory)?1:0)+(has(self.callAPI)?1:0) == 1",message="spec must have exactly one of ask, saveMemory, forgetMemory and callAPI"
+// +kubebuilder:validation:XValidation:rule="self.agentRef == oldSelf.agentRef && has(self.ask) == has(oldSelf.ask) && has(self.saveMemory) == has(oldSelf.saveMemory) && has(self.forgetMemory) == has(oldSelf.forgetMemory) && has(self.callAPI) == has(oldSelf.callAPI) && has(self.idempotencyKey) == has(oldSelf.idempotencyKey) && (!has(self.idempotencyKey) || self.idempotencyKey == oldSelf.idempotencyKey) && has(self.timeout) == has(oldSelf.timeout) && (!has(self.timeout) || self.timeout == oldSelf.timeout) && self.retry == oldSelf.retry",message="spec is immutable but for cancel and ttlSecondsAfterFinished; apply a command with another name instead"
+// +kubebuilder:validation:XValidation:rule="!has(self.ask) || !has(oldSelf.ask) || self.ask == oldSelf.ask",message="spec.ask is immutable; apply a command with another name instead"
+// +kubebuilder:validation:XValidation:rule="!has(self.saveMemory) || !has(oldSelf.saveMemory) || self.saveMemory == oldSelf.saveMemory",message="spec.saveMemory is immutable; apply a command with another name instead"
+// +kubebuilder:validation:XValidation:rule="!has(self.forgetMemory) || !has(oldSelf.forgetMemory) || self.forgetMemory == oldSelf.forgetMemory",message="spec.forgetMemory is immutable; apply a command with another name instead"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.cancel) || !oldSelf.cancel || (has(self.cancel) && self.cancel)",message="spec.cancel cannot be taken back; apply a command with another name instead"
+type CommandSpec struct {
+	// AgentRef names the agent whose command this is.
+	AgentRef AgentReference `json:"agentRef"`
+
+	// Ask puts a message to the agent.
+	// +optional
+	Ask *AskCommand `json:"ask,omitempty"`
+
+	// SaveMemory lets the agent remember something.
+	// +optional
+	SaveMemory *SaveMemoryCommand `json:"saveMemory,omitempty"`
+
+	// ForgetMemory lets the agent forget something.
+	// +optional
+	ForgetMemory *ForgetMemoryCommand `json:"forgetMemory,omitempty"`
+
+	// CallAPI executes an operation of the agent's menu.
+	// +optional
+	CallAPI *CallAPICommand `json:"callAPI,omitempty"`
+
+	// IdempotencyKey under which the command runs at most once in the agent's stream. The default is
+	// the command's name and a hash of what it wants, so that applying the same manifest again runs nothing twice.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9._:/-]+$`
+	// +optional
+	IdempotencyKey string `json:"idempotencyKey,omitempty"`
+
+	// Timeout of the whole command, from when it was accepted. A call under way is let finish.
+	// +kubebuilder:default="5m"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('100ms') && duration(self) <= duration('168h')",message="spec.timeout must be between 100ms and 168h"
+	// +optional
+	Timeout *metav1.Duration `json:"timeout,omitempty"`
+
+	// Retry bounds the attempts.
+	// +kubebuilder:default={}
+	// +optional
+	Retry RetryPolicy `json:"retry,omitempty"`
+
+	// Cancel stops the command before its next step. A call under way is let finish, and its outcome is recorded. It can be set at any time.
+	// +optional
+	Cancel bool `json:"cancel,omitempty"`
+
+	// TTLSecondsAfterFinished deletes the object that long after the command ended; the journal keeps what happened.
+	// Off by default: GitOps would create the object again (which runs nothing, as long as the journal is the same). It can be changed at any time.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=31536000
+	// +optional
+	TTLSecondsAfterFinished *int32 `json:"ttlSecondsAfterFinished,omitempty"`
+}
+
+// CommandPhase sums the conditions up in a word.
+// +kubebuilder:validation:Enum=Pending;Running;Succeeded;Failed;Cancelled;OutcomeUnknown
+type CommandPhase string
+
+// The phases.
+const (
+	// CommandPending: not accepted yet; the condition Ready says what it waits for.
+	CommandPending CommandPhase = "Pending"
+	// CommandRunning: accepted, and not ended.
+	CommandRunning CommandPhase = "Running"
+	// CommandSucceeded: the effect happened, the ask was answered.
+	CommandSucceeded CommandPhase = "Succeeded"
+	// CommandFailed: it did not happen, and will not by itself.
+	CommandFailed CommandPhase = "Failed"
+	// CommandCancelled: it was stopped.
+	CommandCancelled CommandPhase = "Cancelled"
+	// CommandOutcomeUnknown: whether the effect happened cannot be known.
+	CommandOutcomeUnknown CommandPhase = "OutcomeUnknown"
+)
+
+// CommandStatus mirrors what the journal says of the command.
+type CommandStatus struct {
+	// ObservedGeneration is the generation that the conditions speak of; -1 until the first look.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// Conditions of the command. Each stage that it passed has one, with the journal's time and sequence.
+	// +listType=map
+	// +listMapKey=type
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// Phase sums the conditions up.
+	// +optional
+	Phase CommandPhase `json:"phase,omitempty"`
+
+	// Type is the field of the spec that holds the intent: ask, saveMemory, forgetMemory or callAPI.
+	// +optional
+	Type string `json:"type,omitempty"`
+
+	// Stream and IdempotencyKey say where the journal has the command's events.
+	// +optional
+	Stream string `json:"stream,omitempty"`
+	// +optional
+	IdempotencyKey string `json:"idempotencyKey,omitempty"`
+
+	// Sequence is that of the newest event that this status mirrors.
+	// +optional
+	Sequence int64 `json:"sequence,omitempty"`
+
+	// Response is what an ask was answered, cut at 4,096 bytes; the journal has all of it.
+	// +optional
+	Response string `json:"response,omitempty"`
+
+	// Issued are the names of the commands that an ask's decisions issued.
+	// +kubebuilder:validation:MaxItems=128
+	// +listType=atomic
+	// +optional
+	Issued []string `json:"issued,omitempty"`
+
+	// Attempts is the number of attempts at the effect, or of requests to the model.
+	// +optional
+	Attempts int32 `json:"attempts,omitempty"`
+
+	// Tokens is what the command's decisions cost, tokens in and out.
+	// +optional
+	Tokens int64 `json:"tokens,omitempty"`
+
+	// FinishedAt is when the journal recorded the end.
+	// +optional
+	FinishedAt *metav1.Time `json:"finishedAt,omitempty"`
+}
+
+// Command is one explicit, structured, immutable intent to change state: applied by a person, by GitOps,
+// or issued by an agent's decision; executed once, by deterministic code.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=cmd,categories=edict
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Agent",type=string,JSONPath=`.spec.agentRef.name`
+// +kubebuilder:printcolumn:name="Type",type=string,JSONPath=`.status.type`
+// +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
+// +kubebuilder:printcolumn:name="Tokens",type=integer,JSONPath=`.status.tokens`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Response",type=string,priority=1,JSONPath=`.status.response`
+// +kubebuilder:selectablefield:JSONPath=`.spec.agentRef.name`
+// +kubebuilder:selectablefield:JSONPath=`.status.phase`
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 200",message="metadata.name of a Command must be at most 200 characters, so that the names of the commands it issues fit; choose a shorter name"
+type Command struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec CommandSpec `json:"spec"`
+	// +kubebuilder:default={observedGeneration:-1}
+	Status CommandStatus `json:"status,omitempty"`
+}
+
+// CommandList is a list of Commands.
+//
+// +kubebuilder:object:root=true
+type CommandList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Command `json:"items"`
+}

@@ -1,0 +1,252 @@
+package agent
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Event is something that happened. The types below are all there are; each has
+// a stored name and a version, spelled out in the table kinds.
+type Event interface {
+	stored() (name string, version int)
+}
+
+// The events. All are about one command, which is the record's subject, except AgentDeleted.
+type (
+	// CommandAccepted opens a command's life: from here on its key is taken.
+	CommandAccepted struct {
+		Name         string        `json:"name"`
+		Intent       Intent        `json:"intent"`
+		Effect       EffectClass   `json:"effect"`
+		Conversation string        `json:"conversation,omitempty"` // of the ask itself, or of the ask that issued the command
+		Timeout      time.Duration `json:"timeout"`                // nanoseconds, from this event's time
+		Retry        Retry         `json:"retry"`
+		IssuedBy     *Issue        `json:"issuedBy,omitempty"` // nil: applied by a person or by GitOps
+	}
+	// CommandApproved says that policy let the command pass.
+	CommandApproved struct {
+		Rule string `json:"rule"` // what let it pass, for people
+	}
+	// CommandRefused says that the rules said no. It is final.
+	CommandRefused struct {
+		Reason  string `json:"reason"`
+		Message string `json:"message"`
+	}
+	// MessageReceived is what somebody said to the agent.
+	MessageReceived struct {
+		Conversation string `json:"conversation"`
+		Text         string `json:"text"`
+	}
+	// ContextBuilt says what the agent knew when it decided. The text is a blob by Digest.
+	ContextBuilt struct {
+		Step       int            `json:"step"`
+		View       string         `json:"view"`
+		Definition string         `json:"definition"`
+		Digest     string         `json:"digest"`
+		Sequence   int64          `json:"sequence"`
+		Tokens     int            `json:"tokens"`
+		Budget     int            `json:"budget"`
+		Blocks     []ContextBlock `json:"blocks"`
+	}
+	// AttemptStarted is durable before the effect, or the model call, goes out.
+	AttemptStarted struct {
+		Attempt  int       `json:"attempt"`        // from 1, over the command's whole life
+		Step     int       `json:"step,omitempty"` // with a model call: the step it decides; 0 with an effect
+		Deadline time.Time `json:"deadline"`       // bounds the call
+	}
+	// AttemptSucceeded says that the effect happened.
+	AttemptSucceeded struct {
+		Attempt int    `json:"attempt"`
+		Status  int    `json:"status,omitempty"`
+		Result  string `json:"result,omitempty"`
+	}
+	// AttemptFailed says that the attempt came to nothing.
+	AttemptFailed struct {
+		Attempt int       `json:"attempt"`
+		Status  int       `json:"status,omitempty"`
+		Reason  string    `json:"reason"`
+		Message string    `json:"message"`
+		RetryAt time.Time `json:"retryAt,omitzero"` // zero: it is not tried again
+		Usage   Usage     `json:"usage,omitzero"`   // what a model's unusable answers cost
+	}
+	// AttemptAbandoned says that an attempt was found open after its deadline: the process that made it is gone.
+	AttemptAbandoned struct {
+		Attempt int `json:"attempt"`
+	}
+	// DecisionMade is the model's validated answer. It closes the attempt that asked for it.
+	DecisionMade struct {
+		Attempt  int             `json:"attempt"`
+		Step     int             `json:"step"`
+		Decision Decision        `json:"decision"`
+		Issued   []IssuedCommand `json:"issued,omitempty"` // one per Decision.Commands
+		Model    string          `json:"model"`
+		Usage    Usage           `json:"usage"`
+		Repairs  int             `json:"repairs,omitempty"`
+		Latency  time.Duration   `json:"latency"` // nanoseconds
+		Request  string          `json:"request"` // digest of the request, a blob
+	}
+	// MemorySaved says that something is remembered from here on.
+	MemorySaved struct {
+		ID      string `json:"id"`
+		Kind    string `json:"kind"`
+		Content string `json:"content"`
+	}
+	// MemoryForgotten says that a memory is in no context from here on.
+	MemoryForgotten struct {
+		ID string `json:"id"`
+	}
+	// ResponseGiven is what the agent said.
+	ResponseGiven struct {
+		Conversation string `json:"conversation"`
+		Text         string `json:"text"`
+	}
+	// CommandSucceeded is final.
+	CommandSucceeded struct {
+		Message string `json:"message"`
+	}
+	// CommandFailed is final: it did not happen, and will not by itself.
+	CommandFailed struct {
+		Reason  string `json:"reason"`
+		Message string `json:"message"`
+	}
+	// CancelRequested says that somebody wants the command stopped.
+	CancelRequested struct {
+		Reason string `json:"reason"` // CancelRequested, CommandDeleted, AgentDeleted, ParentEnded
+	}
+	// CommandCancelled is final.
+	CommandCancelled struct {
+		Reason  string `json:"reason"`
+		Message string `json:"message"`
+	}
+	// OutcomeLost is final until a person settles it: the effect may or may not have happened.
+	OutcomeLost struct {
+		Reason  string `json:"reason"`
+		Message string `json:"message"`
+	}
+	// AgentDeleted closes the stream: a new agent of that name begins another.
+	AgentDeleted struct{}
+)
+
+// Issue says which decision issued a command.
+type Issue struct {
+	Command string `json:"command"` // the ask's key
+	Step    int    `json:"step"`
+	Index   int    `json:"index"`
+}
+
+// IssuedCommand is a command that a decision issued.
+type IssuedCommand struct {
+	Name   string `json:"name"`
+	Key    string `json:"key"`
+	Intent Intent `json:"intent"`
+}
+
+func (CommandAccepted) stored() (string, int)  { return "CommandAccepted", 1 }
+func (CommandApproved) stored() (string, int)  { return "CommandApproved", 1 }
+func (CommandRefused) stored() (string, int)   { return "CommandRefused", 1 }
+func (MessageReceived) stored() (string, int)  { return "MessageReceived", 1 }
+func (ContextBuilt) stored() (string, int)     { return "ContextBuilt", 1 }
+func (AttemptStarted) stored() (string, int)   { return "AttemptStarted", 1 }
+func (AttemptSucceeded) stored() (string, int) { return "AttemptSucceeded", 1 }
+func (AttemptFailed) stored() (string, int)    { return "AttemptFailed", 1 }
+func (AttemptAbandoned) stored() (string, int) { return "AttemptAbandoned", 1 }
+func (DecisionMade) stored() (string, int)     { return "DecisionMade", 1 }
+func (MemorySaved) stored() (string, int)      { return "MemorySaved", 1 }
+func (MemoryForgotten) stored() (string, int)  { return "MemoryForgotten", 1 }
+func (ResponseGiven) stored() (string, int)    { return "ResponseGiven", 1 }
+func (CommandSucceeded) stored() (string, int) { return "CommandSucceeded", 1 }
+func (CommandFailed) stored() (string, int)    { return "CommandFailed", 1 }
+func (CancelRequested) stored() (string, int)  { return "CancelRequested", 1 }
+func (CommandCancelled) stored() (string, int) { return "CommandCancelled", 1 }
+func (OutcomeLost) stored() (string, int)      { return "OutcomeLost", 1 }
+func (AgentDeleted) stored() (string, int)     { return "AgentDeleted", 1 }
+
+// decoders has one entry for each stored name and version that ever shipped. A
+// version that is no longer written stays here, followed by its upcaster.
+var decoders = map[string]func([]byte) (Event, error){
+	"CommandAccepted.v1":  as[CommandAccepted],
+	"CommandApproved.v1":  as[CommandApproved],
+	"CommandRefused.v1":   as[CommandRefused],
+	"MessageReceived.v1":  as[MessageReceived],
+	"ContextBuilt.v1":     as[ContextBuilt],
+	"AttemptStarted.v1":   as[AttemptStarted],
+	"AttemptSucceeded.v1": as[AttemptSucceeded],
+	"AttemptFailed.v1":    as[AttemptFailed],
+	"AttemptAbandoned.v1": as[AttemptAbandoned],
+	"DecisionMade.v1":     as[DecisionMade],
+	"MemorySaved.v1":      as[MemorySaved],
+	"MemoryForgotten.v1":  as[MemoryForgotten],
+	"ResponseGiven.v1":    as[ResponseGiven],
+	"CommandSucceeded.v1": as[CommandSucceeded],
+	"CommandFailed.v1":    as[CommandFailed],
+	"CancelRequested.v1":  as[CancelRequested],
+	"CommandCancelled.v1": as[CommandCancelled],
+	"OutcomeLost.v1":      as[OutcomeLost],
+	"AgentDeleted.v1":     as[AgentDeleted],
+}
+
+func as[E Event](data []byte) (Event, error) {
+	var e E
+	err := json.Unmarshal(data, &e)
+	return e, err
+}
+
+// Stored is an event in the form that a journal keeps. Its fields are those of
+// the journal's own event type, so that one converts to the other.
+type Stored struct {
+	Type    string
+	Version int
+	Subject string
+	Data    json.RawMessage
+}
+
+// Encode returns the stored form of an event about the command with that key.
+func Encode(subject string, e Event) Stored {
+	name, version := e.stored()
+	data, err := json.Marshal(e)
+	if err != nil { // only an invalid json.RawMessage can do this, and those are canonical before they get here
+		data, _ = json.Marshal(map[string]string{"unencodable": err.Error()})
+	}
+	return Stored{Type: name, Version: version, Subject: subject, Data: data}
+}
+
+// Decode returns the event in its newest version. An unknown name or version is
+// an error: nothing in a journal is skipped.
+func Decode(s Stored) (Event, error) {
+	name := fmt.Sprintf("%s.v%d", s.Type, s.Version)
+	decoder, ok := decoders[name]
+	if !ok {
+		return nil, fmt.Errorf("event %s is unknown to this version of Edict", name)
+	}
+	e, err := decoder(s.Data)
+	if err != nil {
+		return nil, fmt.Errorf("decode %s: %w", name, err)
+	}
+	return e, nil
+}
+
+// Recorded is an event with its place in the stream.
+type Recorded struct {
+	Sequence int64
+	Time     time.Time
+	Subject  string // the command's key, empty for AgentDeleted
+	Event    Event
+}
+
+// StreamName returns the name of an agent's stream in its life number life (from
+// 1): a name that was given up and taken again starts a new stream.
+func StreamName(namespace, name string, life int) string {
+	if life <= 1 {
+		return namespace + "/" + name
+	}
+	return fmt.Sprintf("%s/%s@%d", namespace, name, life)
+}
+
+// ParseStream returns the namespace and name of the agent whose stream that is.
+func ParseStream(stream string) (namespace, name string) {
+	namespace, name, _ = strings.Cut(stream, "/")
+	name, _, _ = strings.Cut(name, "@")
+	return namespace, name
+}

@@ -1,0 +1,154 @@
+package agent
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"strconv"
+	"time"
+)
+
+// Intent is what a command wants, without who watches over it: two commands with
+// the same type and payload want the same.
+type Intent struct {
+	Type    Type            `json:"type"`
+	Payload json.RawMessage `json:"payload"` // canonical JSON; one of the *Payload types
+}
+
+// The payloads, by command type.
+type (
+	// AskPayload is a question put to an agent.
+	AskPayload struct {
+		Conversation string `json:"conversation"`
+		Message      string `json:"message"`
+	}
+	// SaveMemoryPayload is something to be remembered.
+	SaveMemoryPayload struct {
+		Kind    string `json:"kind"`
+		Content string `json:"content"`
+	}
+	// ForgetMemoryPayload names a memory to be forgotten.
+	ForgetMemoryPayload struct {
+		ID string `json:"id"`
+	}
+	// CallAPIPayload names an operation of the agent's menu, and its arguments.
+	CallAPIPayload struct {
+		Operation string          `json:"operation"`
+		Arguments json.RawMessage `json:"arguments,omitempty"`
+	}
+)
+
+// NewIntent returns an intent with its payload in canonical JSON: keys sorted,
+// numbers as an API server would write them, no insignificant space.
+func NewIntent(t Type, payload any) Intent {
+	raw, err := json.Marshal(payload)
+	if err != nil { // an argument that is not JSON: keep it as a string, so that validation can refuse it
+		raw, _ = json.Marshal(map[string]string{"unreadable": err.Error()})
+	}
+	return Intent{Type: t, Payload: Canonical(raw)}
+}
+
+// Digest returns the hexadecimal SHA-256 of the intent.
+func (i Intent) Digest() string {
+	h := sha256.New()
+	h.Write([]byte(i.Type))
+	h.Write([]byte{0})
+	h.Write(i.Payload)
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// DefaultKey is a command's idempotency key if it names none of its own: the same
+// name and intent are the same command, wherever and however often they are applied.
+func DefaultKey(name string, i Intent) string { return name + "/" + i.Digest()[:16] }
+
+// Canonical returns raw with sorted keys and normal numbers; raw itself if it is not JSON.
+func Canonical(raw []byte) json.RawMessage {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	var v any
+	if d.Decode(&v) != nil {
+		return raw
+	}
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false)
+	if e.Encode(normal(v)) != nil {
+		return raw
+	}
+	return bytes.TrimSpace(out.Bytes())
+}
+
+func normal(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for k, e := range v {
+			v[k] = normal(e)
+		}
+	case []any:
+		for i, e := range v {
+			v[i] = normal(e)
+		}
+	case json.Number:
+		if n, err := strconv.ParseInt(v.String(), 10, 64); err == nil {
+			return n
+		}
+		if f, err := v.Float64(); err == nil {
+			return f
+		}
+	}
+	return v
+}
+
+// Order is a command as it arrives at the door: the intent, and how it is to be carried out.
+type Order struct {
+	Name    string
+	Key     string // idempotency key; see DefaultKey
+	Intent  Intent
+	Timeout time.Duration // of the whole command
+	Retry   Retry
+}
+
+// Retry bounds the attempts at one effect, and at one decision.
+type Retry struct {
+	MaxAttempts int           `json:"maxAttempts"` // at least 1
+	Backoff     time.Duration `json:"backoff"`     // before the second attempt; doubles, at most a minute
+}
+
+// After returns how long to wait after the nth failed attempt (from 1); a
+// receiver that asks for longer gets it.
+func (r Retry) After(n int, asked time.Duration) time.Duration {
+	const most = time.Minute
+	wait := r.Backoff
+	for i := 1; i < n && wait < most; i++ {
+		wait *= 2
+	}
+	return max(min(wait, most), asked)
+}
+
+// decode reads a payload that was accepted; what does not fit is left zero.
+func decode[T any](raw json.RawMessage) T {
+	var v T
+	_ = json.Unmarshal(raw, &v) // validated before it was accepted; a zero payload is refused by the rules
+	return v
+}
+
+// Ask returns the payload of an ask.
+func (i Intent) Ask() AskPayload { return decode[AskPayload](i.Payload) }
+
+// SaveMemory returns the payload of a saveMemory.
+func (i Intent) SaveMemory() SaveMemoryPayload { return decode[SaveMemoryPayload](i.Payload) }
+
+// ForgetMemory returns the payload of a forgetMemory.
+func (i Intent) ForgetMemory() ForgetMemoryPayload { return decode[ForgetMemoryPayload](i.Payload) }
+
+// CallAPI returns the payload of a callAPI.
+func (i Intent) CallAPI() CallAPIPayload { return decode[CallAPIPayload](i.Payload) }
+
+// IntentOf returns what a chosen operation wants.
+func IntentOf(op Operation, arguments json.RawMessage) Intent {
+	if op.Type == CallAPI {
+		return NewIntent(CallAPI, CallAPIPayload{Operation: op.Name, Arguments: arguments})
+	}
+	return NewIntent(op.Type, arguments)
+}

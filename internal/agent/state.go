@@ -1,0 +1,166 @@
+package agent
+
+import (
+	"slices"
+	"time"
+)
+
+// State is an agent's stream folded as far as the write side needs it: the open
+// commands, who waits for whom, and what is remembered. Ended commands leave it;
+// their records stay in the journal, and Fold reads them.
+type State struct {
+	Sequence int64 // of the last event folded
+	Closed   bool  // the agent was deleted; nothing is appended any more
+	Open     map[string]*Command
+	Memories map[string]struct{} // ids of what is remembered
+
+	LastDecision time.Time
+	Day          string // UTC, 2006-01-02: the day that Today counts
+	Today        Usage  // of that day
+
+	queues map[string][]string // conversation → keys of its open asks, in the order accepted
+	issued map[string]issuance // issued commands that are not accepted yet, by key
+}
+
+type issuance struct {
+	Issue
+	conversation string
+	ended        bool // the ask that issued it is over
+}
+
+// NewState returns the state of an empty stream.
+func NewState() *State {
+	return &State{
+		Open:     map[string]*Command{},
+		Memories: map[string]struct{}{},
+		queues:   map[string][]string{},
+		issued:   map[string]issuance{},
+	}
+}
+
+// Apply folds one event, and returns the keys of the commands that may move
+// because of it. Events must arrive in the order of their sequences.
+func (s *State) Apply(r Recorded) []string {
+	s.Sequence = r.Sequence
+	switch e := r.Event.(type) {
+	case AgentDeleted:
+		s.Closed = true
+		return nil
+	case CommandAccepted:
+		return s.accept(r, e)
+	case MemorySaved:
+		s.Memories[e.ID] = struct{}{}
+	case MemoryForgotten:
+		delete(s.Memories, e.ID)
+	}
+	c, ok := s.Open[r.Subject]
+	if !ok {
+		return nil
+	}
+	c.apply(r)
+	switch e := r.Event.(type) {
+	case DecisionMade:
+		s.spend(r.Time, e.Usage)
+		s.decided(c, r.Time, e)
+	case AttemptFailed:
+		s.spend(r.Time, e.Usage)
+	}
+	if c.Phase.Final() {
+		return s.end(c)
+	}
+	return []string{c.Key}
+}
+
+func (s *State) accept(r Recorded, e CommandAccepted) []string {
+	c := newCommand(r, e)
+	s.Open[c.Key] = c
+	if e.Intent.Type == Ask {
+		s.queues[c.Conversation] = append(s.queues[c.Conversation], c.Key)
+	}
+	delete(s.issued, c.Key)
+	if child := s.child(e.IssuedBy); child != nil {
+		child.Accepted = true
+	}
+	return []string{c.Key}
+}
+
+func (s *State) decided(c *Command, at time.Time, e DecisionMade) {
+	s.LastDecision = at
+	for i, issued := range e.Issued {
+		s.issued[issued.Key] = issuance{Issue: Issue{Command: c.Key, Step: e.Step, Index: i}, conversation: c.Conversation}
+	}
+}
+
+func (s *State) spend(at time.Time, u Usage) {
+	if day := at.UTC().Format(time.DateOnly); day != s.Day {
+		s.Day, s.Today = day, Usage{}
+	}
+	s.Today = s.Today.Plus(u)
+}
+
+// end takes an ended command out, tells the ask that issued it, and lets the next
+// ask of its conversation move.
+func (s *State) end(c *Command) []string {
+	delete(s.Open, c.Key)
+	moved := []string{c.Key}
+	if child := s.child(c.IssuedBy); child != nil {
+		child.Outcome = ChoiceOutcome{Command: c.Name, Phase: c.Phase, Reason: c.Reason, Text: outcomeText(c)}
+		moved = append(moved, c.IssuedBy.Command)
+	}
+	if c.Intent.Type != Ask {
+		return moved
+	}
+	for _, child := range c.Waiting() {
+		if child.Accepted {
+			moved = append(moved, child.Key)
+			continue
+		}
+		i := s.issued[child.Key]
+		i.ended = true
+		s.issued[child.Key] = i
+	}
+	queue := slices.DeleteFunc(s.queues[c.Conversation], func(key string) bool { return key == c.Key })
+	if len(queue) == 0 {
+		delete(s.queues, c.Conversation)
+		return moved
+	}
+	s.queues[c.Conversation] = queue
+	return append(moved, queue[0])
+}
+
+// child returns the place where an open ask keeps what became of the command.
+func (s *State) child(by *Issue) *Child {
+	if by == nil {
+		return nil
+	}
+	parent, ok := s.Open[by.Command]
+	if !ok || by.Step < 1 || by.Step > len(parent.Steps) || by.Index >= len(parent.Steps[by.Step-1].Issued) {
+		return nil
+	}
+	return &parent.Steps[by.Step-1].Issued[by.Index]
+}
+
+// OpenKeys returns the keys of the open commands, sorted.
+func (s *State) OpenKeys() []string {
+	keys := make([]string, 0, len(s.Open))
+	for key := range s.Open {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// TokensOn returns what decisions cost on the day of now.
+func (s *State) TokensOn(now time.Time) Usage {
+	if s.Day != now.UTC().Format(time.DateOnly) {
+		return Usage{}
+	}
+	return s.Today
+}
+
+func outcomeText(c *Command) string {
+	if c.Phase == Succeeded && c.Result != "" {
+		return c.Result
+	}
+	return c.Message
+}

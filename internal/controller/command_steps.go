@@ -1,0 +1,174 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	edictv1 "github.com/edict-dev/edict/api/v1alpha1"
+	"github.com/edict-dev/edict/internal/agent"
+	"github.com/edict-dev/edict/internal/execution"
+	"github.com/edict-dev/edict/internal/fault"
+)
+
+// slowly is the safety net: how soon something that waits for an object is looked
+// at again, should the watch not tell.
+const slowly = 30 * time.Second
+
+// resolve finds the agent. A command of an agent that is gone may have ended
+// before that, and then the journal still says how.
+func (r *CommandReconciler) resolve(ctx context.Context, s *commandScope) error {
+	var found edictv1.Agent
+	key := types.NamespacedName{Namespace: s.object.Namespace, Name: s.object.Spec.AgentRef.Name}
+	err := r.Get(ctx, key, &found)
+	switch {
+	case err == nil && found.DeletionTimestamp.IsZero():
+		s.agent = &found
+		if !hasFinalizer(&found) {
+			return fault.NewWait(slowly, edictv1.ReasonRunning, "Agent %q is new; the command is accepted as soon as its stream is guarded.", key.Name)
+		}
+		return nil
+	case client.IgnoreNotFound(err) != nil:
+		return err
+	}
+	ended, stream, failed := r.Engine.Recall(ctx, key.Namespace, key.Name, s.order.Key)
+	if failed != nil {
+		return failed
+	}
+	if ended != nil && ended.Phase.Final() {
+		s.receipt = execution.Receipt{Stream: stream, Command: ended}
+		return nil
+	}
+	if apierrors.IsNotFound(err) {
+		return fault.NewWait(slowly, edictv1.ReasonAgentNotFound, "There is no Agent %q in namespace %q; create it, and this command goes on by itself.", key.Name, key.Namespace)
+	}
+	return fault.NewWait(slowly, edictv1.ReasonAgentDeleting, "Agent %q is being deleted; the command waits for a new agent of that name.", key.Name)
+}
+
+// submit brings the command through the door.
+func (r *CommandReconciler) submit(ctx context.Context, s *commandScope) error {
+	if s.receipt.Command != nil {
+		return nil
+	}
+	receipt, err := r.Engine.Submit(ctx, profileOf(s.agent), s.order, s.object.Spec.Cancel)
+	s.receipt = receipt
+	switch {
+	case err != nil:
+		return err
+	case receipt.Command == nil:
+		return fault.NewWait(slowly, edictv1.ReasonAgentSuspended, "Agent %q is suspended; the command is accepted when spec.suspend is false again.", s.agent.Name)
+	}
+	return receipt.Late
+}
+
+// issue ensures the objects of the commands that an ask's decision issued. Their
+// names come from the decision, so that a crash cannot create one twice.
+func (r *CommandReconciler) issue(ctx context.Context, s *commandScope) error {
+	if s.receipt.Command.Phase.Final() {
+		return nil
+	}
+	for _, child := range s.receipt.Command.Unaccepted() {
+		object := issuedObject(s.object, child.IssuedCommand)
+		err := r.Create(ctx, object)
+		if apierrors.IsAlreadyExists(err) {
+			err = r.claim(ctx, s, child.IssuedCommand)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// claim looks at an object that has an issued command's name already: it is that
+// command, or somebody else's, and then the issued one is refused.
+func (r *CommandReconciler) claim(ctx context.Context, s *commandScope, child agent.IssuedCommand) error {
+	var there edictv1.Command
+	key := types.NamespacedName{Namespace: s.object.Namespace, Name: child.Name}
+	if err := r.Live.Get(ctx, key, &there); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	if orderOf(&there).Key == child.Key && there.Spec.AgentRef == s.object.Spec.AgentRef {
+		return nil
+	}
+	return r.Engine.Refuse(ctx, s.object.Namespace, s.object.Spec.AgentRef.Name, child, agent.Approval{
+		Reason:  edictv1.ReasonNameTaken,
+		Message: "A Command of this name exists and wants something else, so the issued one was not created. Delete that Command, or ask under another name.",
+	})
+}
+
+func issuedObject(parent *edictv1.Command, child agent.IssuedCommand) *edictv1.Command {
+	controller := true
+	spec := edictv1.CommandSpec{AgentRef: parent.Spec.AgentRef, Timeout: parent.Spec.Timeout, Retry: parent.Spec.Retry}
+	switch child.Intent.Type {
+	case agent.SaveMemory:
+		p := child.Intent.SaveMemory()
+		spec.SaveMemory = &edictv1.SaveMemoryCommand{Kind: p.Kind, Content: p.Content}
+	case agent.ForgetMemory:
+		spec.ForgetMemory = &edictv1.ForgetMemoryCommand{ID: child.Intent.ForgetMemory().ID}
+	case agent.CallAPI:
+		p := child.Intent.CallAPI()
+		spec.CallAPI = &edictv1.CallAPICommand{Operation: p.Operation}
+		if len(p.Arguments) > 0 {
+			spec.CallAPI.Arguments = &apiextensionsv1.JSON{Raw: p.Arguments}
+		}
+	}
+	return &edictv1.Command{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: parent.Namespace, Name: child.Name,
+			OwnerReferences: []metav1.OwnerReference{{
+				APIVersion: edictv1.GroupVersion.String(), Kind: "Command", Name: parent.Name, UID: parent.UID, Controller: &controller,
+			}},
+		},
+		Spec: spec,
+	}
+}
+
+// orderOf returns the command as the write side takes it. A key that the status
+// recorded holds: an edited intent is another intent under the same key.
+func orderOf(c *edictv1.Command) agent.Order {
+	o := agent.Order{
+		Name: c.Name, Intent: intentOf(&c.Spec), Timeout: 5 * time.Minute,
+		Retry: agent.Retry{MaxAttempts: 3, Backoff: time.Second},
+	}
+	if c.Spec.Timeout != nil {
+		o.Timeout = c.Spec.Timeout.Duration
+	}
+	if c.Spec.Retry.MaxAttempts > 0 {
+		o.Retry.MaxAttempts = int(c.Spec.Retry.MaxAttempts)
+	}
+	if c.Spec.Retry.Backoff != nil {
+		o.Retry.Backoff = c.Spec.Retry.Backoff.Duration
+	}
+	switch {
+	case c.Status.IdempotencyKey != "":
+		o.Key = c.Status.IdempotencyKey
+	case c.Spec.IdempotencyKey != "":
+		o.Key = c.Spec.IdempotencyKey
+	default:
+		o.Key = agent.DefaultKey(c.Name, o.Intent)
+	}
+	return o
+}
+
+func intentOf(spec *edictv1.CommandSpec) agent.Intent {
+	switch {
+	case spec.Ask != nil:
+		return agent.NewIntent(agent.Ask, agent.AskPayload{Conversation: spec.Ask.Conversation, Message: spec.Ask.Message})
+	case spec.SaveMemory != nil:
+		return agent.NewIntent(agent.SaveMemory, agent.SaveMemoryPayload{Kind: spec.SaveMemory.Kind, Content: spec.SaveMemory.Content})
+	case spec.ForgetMemory != nil:
+		return agent.NewIntent(agent.ForgetMemory, agent.ForgetMemoryPayload{ID: spec.ForgetMemory.ID})
+	}
+	payload := agent.CallAPIPayload{Operation: spec.CallAPI.Operation}
+	if spec.CallAPI.Arguments != nil {
+		payload.Arguments = json.RawMessage(spec.CallAPI.Arguments.Raw)
+	}
+	return agent.NewIntent(agent.CallAPI, payload)
+}

@@ -1,0 +1,84 @@
+package execution
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/edict-dev/edict/internal/agent"
+	"github.com/edict-dev/edict/internal/fault"
+	"github.com/edict-dev/edict/internal/journal"
+)
+
+// Summary is what an agent's stream says of the agent as a whole.
+type Summary struct {
+	Stream       string
+	Sequence     int64
+	Open         int
+	Today        agent.Usage
+	LastDecision time.Time
+}
+
+// Summary returns it, folding the stream if need be, and takes the newest profile.
+func (e *Engine) Summary(ctx context.Context, p agent.Profile) (Summary, error) {
+	st, err := e.open(ctx, name{p.Namespace, p.Name})
+	if err != nil {
+		return Summary{}, err
+	}
+	e.adopt(st, p)
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	s := st.state
+	return Summary{Stream: st.id, Sequence: s.Sequence, Open: len(s.Open), Today: s.TokensOn(e.Now()), LastDecision: s.LastDecision}, nil
+}
+
+// Stream returns the name of the agent's newest stream.
+func (e *Engine) Stream(ctx context.Context, namespace, agentName string) (string, error) {
+	st, err := e.open(ctx, name{namespace, agentName})
+	if err != nil {
+		return "", err
+	}
+	return st.id, nil
+}
+
+// Retire ends a deleted agent: its open commands are stopped, and unless retain
+// is set its stream is closed, so that a new agent of that name starts another.
+// It returns a Wait while commands are still ending.
+func (e *Engine) Retire(ctx context.Context, namespace, agentName string, retain bool) error {
+	n := name{namespace, agentName}
+	st, err := e.open(ctx, n)
+	if err != nil {
+		return err
+	}
+	st.mu.Lock()
+	st.profile.Suspended = false // a stopped command has to be able to end
+	keys, head := st.state.OpenKeys(), st.state.Sequence
+	st.mu.Unlock()
+	for _, key := range keys {
+		if _, err := e.stop(ctx, st, key, "AgentDeleted"); err != nil {
+			return err
+		}
+	}
+	if len(keys) > 0 {
+		return fault.NewWait(time.Second, "CommandsEnding", "%d open commands are being stopped; calls under way are let finish.", len(keys))
+	}
+	if head > 0 && !retain {
+		b := batch(st.id, "", 0, []agent.Event{agent.AgentDeleted{}})
+		b.Key, b.Expected = "agent-deleted", head
+		_, err := e.append(ctx, b)
+		var version *journal.VersionError
+		var duplicate *journal.DuplicateKeyError
+		switch {
+		case errors.As(err, &version):
+			_ = e.take(ctx, st, nil, "") // a read that fails here fails again, and is reported, on the way back
+			return fault.NewConflict("StreamMoved", "Stream %s moved on while it was being closed.", st.id)
+		case err != nil && !errors.As(err, &duplicate):
+			return fmt.Errorf("close stream %s: %w", st.id, err)
+		}
+	}
+	e.mu.Lock()
+	delete(e.streams, n)
+	e.mu.Unlock()
+	return nil
+}

@@ -1,0 +1,126 @@
+package execution
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/edict-dev/edict/internal/agent"
+	"github.com/edict-dev/edict/internal/fault"
+	"github.com/edict-dev/edict/internal/journal"
+)
+
+// decide takes one step of an ask: build the contexts, make the attempt durable,
+// ask the model, record what it decided.
+func (e *Engine) decide(st *stream, c *agent.Command, p agent.Profile) error {
+	step := len(c.Steps) + 1
+	ask := c.Intent.Ask()
+	inquiry := agent.Inquiry{
+		Profile: p, Question: agent.Question{Conversation: ask.Conversation, Text: ask.Message},
+		Trail: c.Trail(), Step: step, User: c.Key,
+	}
+	events, blobs, err := e.contexts(st, c, &inquiry)
+	if err != nil {
+		return err
+	}
+	if p.Model.APIKey != nil {
+		if inquiry.APIKey, err = e.Secrets.Value(e.ctx, p.Namespace, *p.Model.APIKey); err != nil {
+			return err
+		}
+	}
+	// One request may be followed by one that repairs the answer.
+	attempt := c.StartAttempt(e.Now(), step, 2*p.Model.Timeout)
+	first, err := e.record(st, c, append(events, attempt), blobs...)
+	if err != nil || !first {
+		return err
+	}
+	ctx, cut := context.WithDeadline(e.ctx, attempt.Deadline)
+	defer cut()
+	st.setCut(c.Key, cut)
+	started := time.Now()
+	answer, err := e.Decider.Decide(ctx, inquiry)
+	st.setCut(c.Key, nil)
+	if err != nil {
+		o := e.undecided(err)
+		return e.settle(st, c.Key, attempt.Attempt, func(c *agent.Command) []agent.Event { return c.Undecided(e.Now(), o, answer.Usage) })
+	}
+	request := journal.NewBlob(answer.Request)
+	made := agent.DecisionMade{Attempt: attempt.Attempt, Step: step, Decision: answer.Decision, Model: answer.Model,
+		Usage: answer.Usage, Repairs: answer.Repairs, Latency: time.Since(started), Request: request.Digest}
+	return e.settle(st, c.Key, attempt.Attempt, func(c *agent.Command) []agent.Event { return c.Decided(made, p) }, request)
+}
+
+// contexts builds the agent's views at no less than the command's own sequence.
+func (e *Engine) contexts(st *stream, c *agent.Command, q *agent.Inquiry) (events []agent.Event, blobs []journal.Blob, err error) {
+	for _, view := range q.Profile.Views {
+		built, err := e.Contexts.Build(e.ctx, ContextRequest{
+			Namespace: st.namespace, View: view, Stream: st.id, Min: c.Sequence, Question: q.Question,
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+		q.Contexts = append(q.Contexts, built)
+		blobs = append(blobs, journal.NewBlob([]byte(built.Text)))
+		events = append(events, agent.ContextBuilt{Step: q.Step, View: built.View, Definition: built.Definition, Digest: built.Digest,
+			Sequence: built.Sequence, Tokens: built.Tokens, Budget: built.Budget, Blocks: built.Blocks})
+	}
+	return events, blobs, nil
+}
+
+// undecided says what a decider's error means for the attempt.
+func (e *Engine) undecided(err error) agent.Outcome {
+	f := fault.Of(err)
+	switch {
+	case errors.Is(err, context.Canceled):
+		// Either the ask was cancelled, and the next look ends it, or the operator is stopping, and the next process goes on at once.
+		return agent.Outcome{Verdict: agent.NotDone, Reason: "CutOff", Message: "The request to the model was cut off."}
+	case errors.Is(err, context.DeadlineExceeded):
+		return agent.Outcome{Verdict: agent.NotDone, Reason: "ModelTimeout", Message: "The model did not answer in time; raise spec.model.timeout of the agent if it needs longer."}
+	case f.Kind == fault.Invalid || f.Kind == fault.Corrupt:
+		return agent.Outcome{Verdict: agent.Rejected, Reason: f.Reason, Message: f.Message}
+	}
+	return agent.Outcome{Verdict: agent.NotDone, Reason: f.Reason, Message: f.Message, RetryAfter: f.After}
+}
+
+func (st *stream) setCut(key string, cut context.CancelFunc) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	r := st.runs[key]
+	if r == nil {
+		return
+	}
+	r.cut = cut
+	if c := st.state.Open[key]; cut != nil && c != nil && c.Cancel != "" {
+		cut()
+	}
+}
+
+// execute makes one attempt at the effect of a callAPI.
+func (e *Engine) execute(st *stream, c *agent.Command, p agent.Profile) error {
+	payload := c.Intent.CallAPI()
+	op, ok := p.Operation(payload.Operation)
+	if !ok || op.Call == nil {
+		_, err := e.record(st, c, []agent.Event{agent.CommandFailed{Reason: "OperationUnknown",
+			Message: "The operation was taken off the agent's menu before the command ran; put it back and apply the command under another name."}})
+		return err
+	}
+	op.Effect = c.Effect // as it was when the command was accepted
+	request := APIRequest{Operation: op, Arguments: payload.Arguments, Key: c.Key}
+	for _, h := range op.Call.Headers {
+		value, err := e.Secrets.Value(e.ctx, p.Namespace, h.Value)
+		if err != nil {
+			return err
+		}
+		request.Headers = append(request.Headers, APIHeader{Name: h.Name, Value: value})
+	}
+	attempt := c.StartAttempt(e.Now(), 0, op.Call.Timeout)
+	first, err := e.record(st, c, []agent.Event{attempt})
+	if err != nil || !first {
+		return err
+	}
+	// A call that is under way when the engine stops is let finish: its outcome is worth the wait.
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(e.ctx), attempt.Deadline)
+	defer cancel()
+	outcome := e.Caller.Call(ctx, request)
+	return e.settle(st, c.Key, attempt.Attempt, func(c *agent.Command) []agent.Event { return c.Executed(e.Now(), outcome) })
+}

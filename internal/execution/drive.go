@@ -1,0 +1,176 @@
+package execution
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/edict-dev/edict/internal/agent"
+	"github.com/edict-dev/edict/internal/fault"
+	"github.com/edict-dev/edict/internal/journal"
+)
+
+// lateAfter is when a command that could not be moved on is looked at again.
+const lateAfter = time.Second
+
+// schedule lets an open command move: one goroutine at a time drives it.
+func (e *Engine) schedule(st *stream, key string) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.state.Open[key] == nil || st.profile.Name == "" || e.ctx.Err() != nil {
+		if r := st.runs[key]; r != nil && !r.active {
+			r.stopTimer()
+			delete(st.runs, key)
+		}
+		return
+	}
+	r := st.runs[key]
+	if r == nil {
+		r = &run{}
+		st.runs[key] = r
+	}
+	r.stopTimer()
+	if r.active {
+		r.again = true
+		return
+	}
+	r.active = true
+	e.work.Go(func() { e.drive(st, key, r) })
+}
+
+func (r *run) stopTimer() {
+	if r.timer != nil {
+		r.timer.Stop()
+		r.timer = nil
+	}
+}
+
+// late returns why the command could not be moved on the last time.
+func (e *Engine) late(st *stream, key string) error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if r := st.runs[key]; r != nil {
+		return r.late
+	}
+	return nil
+}
+
+// drive carries out one action after the other until the command rests.
+func (e *Engine) drive(st *stream, key string, r *run) {
+	for {
+		st.mu.Lock()
+		r.again = false
+		action := st.state.Next(key, e.Now(), st.profile.MaxSteps)
+		resting := action.Kind == agent.Rest || e.ctx.Err() != nil ||
+			(st.profile.Suspended && action.Kind != agent.Record)
+		if resting {
+			e.rest(st, key, r, action.At)
+			st.mu.Unlock()
+			return
+		}
+		c, p := st.state.Open[key].Clone(), st.profile
+		st.mu.Unlock()
+		err := e.act(st, c, p, action)
+		st.mu.Lock()
+		news := (err != nil) != (r.late != nil)
+		r.late = err
+		if err != nil {
+			e.rest(st, key, r, e.Now().Add(waitOf(err)))
+		}
+		st.mu.Unlock()
+		if news {
+			e.Poke(st.namespace, c.Name)
+		}
+		if err != nil {
+			e.Log.Info("a command cannot move on now", "stream", st.id, "command", c.Name, "error", err.Error())
+			return
+		}
+	}
+}
+
+// rest ends a drive; the caller holds the lock. A poke that came meanwhile, or
+// the time at, starts the next.
+func (e *Engine) rest(st *stream, key string, r *run, at time.Time) {
+	r.active = false
+	switch {
+	case st.state.Open[key] == nil || e.ctx.Err() != nil:
+		delete(st.runs, key)
+	case r.again:
+		r.active = true
+		e.work.Go(func() { e.drive(st, key, r) })
+	case !at.IsZero():
+		r.timer = time.AfterFunc(max(at.Sub(e.Now()), time.Millisecond), func() { e.schedule(st, key) })
+	}
+}
+
+func waitOf(err error) time.Duration {
+	if f := fault.Of(err); f.Kind == fault.Wait && f.After > 0 {
+		return f.After
+	}
+	return lateAfter
+}
+
+func (e *Engine) act(st *stream, c *agent.Command, p agent.Profile, action agent.Action) error {
+	switch action.Kind {
+	case agent.Record:
+		_, err := e.record(st, c, action.Events)
+		return err
+	case agent.Decide:
+		return e.slot(func() error { return e.decide(st, c, p) })
+	case agent.Execute:
+		return e.slot(func() error { return e.execute(st, c, p) })
+	}
+	return nil
+}
+
+// slot bounds the calls that are under way at the same time.
+func (e *Engine) slot(call func() error) error {
+	select {
+	case <-e.ctx.Done():
+		return nil
+	case e.slots <- struct{}{}:
+	}
+	defer func() { <-e.slots }()
+	return call()
+}
+
+// record appends events about the command as it was seen. It reports false if
+// somebody else was first; the state has then caught up.
+func (e *Engine) record(st *stream, c *agent.Command, events []agent.Event, blobs ...journal.Blob) (bool, error) {
+	b := batch(st.id, c.Key, c.Version, events)
+	b.Blobs = blobs
+	ctx := context.WithoutCancel(e.ctx) // an append that is under way when the engine stops is let finish
+	records, err := e.append(ctx, b)
+	var duplicate *journal.DuplicateKeyError
+	if err != nil && !errors.As(err, &duplicate) {
+		return false, fmt.Errorf("record %T of %s: %w", events[0], c.Key, err)
+	}
+	return err == nil, e.take(ctx, st, records, "")
+}
+
+// settle records how an attempt ended, however long the journal refuses: the
+// outcome is known here and nowhere else. Only the process's end, or another
+// writer's claim, loses it; the attempt is then found open.
+func (e *Engine) settle(st *stream, key string, attempt int, outcome func(c *agent.Command) []agent.Event, blobs ...journal.Blob) error {
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
+		st.mu.Lock()
+		c := st.state.Open[key]
+		if c == nil || c.Attempt == nil || c.Attempt.Number != attempt {
+			st.mu.Unlock()
+			return nil // somebody who was allowed to has closed it
+		}
+		c = c.Clone()
+		st.mu.Unlock()
+		done, err := e.record(st, c, outcome(c), blobs...)
+		switch {
+		case done && err == nil:
+			return nil
+		case errors.Is(err, journal.ErrFenced), errors.Is(err, journal.ErrClosed), fault.Is(err, fault.Corrupt):
+			return err
+		case err != nil:
+			e.Log.Warn("an outcome is not recorded yet", "stream", st.id, "command", c.Name, "error", err.Error())
+			time.Sleep(wait) // even while stopping: Stop's caller bounds the wait
+		}
+	}
+}

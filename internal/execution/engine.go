@@ -1,0 +1,212 @@
+// Package execution is the life of a command: it comes through the door, its
+// effect is attempted, its outcome is recorded, and after a crash it goes on from
+// the journal. The rules are package agent's; this package carries them out.
+//
+// It does not know Kubernetes, how a context is built, or what a prompt looks
+// like: those are given to it as small interfaces.
+package execution
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/edict-dev/edict/internal/agent"
+	"github.com/edict-dev/edict/internal/journal"
+)
+
+// Contexts builds what an agent knows before it decides.
+type Contexts interface {
+	// Build renders a view of the agent's stream at no less than sequence min.
+	// Its errors are faults: Wait if the view is not there or is behind.
+	Build(ctx context.Context, r ContextRequest) (agent.Context, error)
+}
+
+// ContextRequest asks for one context.
+type ContextRequest struct {
+	Namespace, View string
+	Stream          string
+	Min             int64
+	Question        agent.Question
+}
+
+// Decider asks a model. Its errors are faults: Invalid if asking again cannot help.
+type Decider interface {
+	Decide(ctx context.Context, q agent.Inquiry) (agent.Answer, error)
+}
+
+// Caller makes the HTTP request of an operation, and says what came of it.
+type Caller interface {
+	Call(ctx context.Context, r APIRequest) agent.Outcome
+}
+
+// Secrets reads one value of a Secret. Its errors are faults, and never hold a value.
+type Secrets interface {
+	Value(ctx context.Context, namespace string, key agent.SecretKey) (string, error)
+}
+
+// Authoriser says whether a command may run; see package policy.
+type Authoriser func(p agent.Profile, i agent.Intent, issued bool) agent.Approval
+
+// Options are what an Engine works with. All but Now, Log and Workers are required.
+type Options struct {
+	Journal   journal.Journal
+	Authorise Authoriser
+	Contexts  Contexts
+	Decider   Decider
+	Caller    Caller
+	Secrets   Secrets
+
+	// Poke is told the command whose status has news. It must not block.
+	Poke func(namespace, command string)
+	// Health is told when the journal stops taking writes (an error), and when it takes them again (nil). It must not block.
+	Health func(error)
+	// Lost is told that another writer has claimed the journal: nothing can be recorded from then on.
+	Lost func()
+
+	Workers int              // calls to models and receivers at the same time; default 64
+	Now     func() time.Time // default time.Now
+	Log     *slog.Logger     // default: discarded
+}
+
+// Engine runs the commands of all agents. Its methods may be called from any goroutine.
+type Engine struct {
+	Options
+	ctx    context.Context // ends with Stop
+	cancel context.CancelFunc
+	ready  chan struct{} // closed when the journal is claimed
+	work   sync.WaitGroup
+	slots  chan struct{}
+	ill    atomic.Pointer[error] // the journal's last refusal, nil when it takes writes
+
+	mu      sync.Mutex
+	streams map[name]*stream
+}
+
+type name struct{ namespace, agent string }
+
+// New returns an engine. It does nothing until Start, and then until a command is submitted.
+func New(o Options) *Engine {
+	if o.Workers <= 0 {
+		o.Workers = 64
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	return &Engine{Options: o, ctx: ctx, cancel: cancel, ready: make(chan struct{}),
+		slots: make(chan struct{}, o.Workers), streams: map[name]*stream{}}
+}
+
+// Start claims the journal: from then on this process is its writer, and
+// Submit, which waits for it, goes on. It is called once.
+func (e *Engine) Start(ctx context.Context) error {
+	epoch, err := e.Journal.Claim(ctx)
+	if err != nil {
+		return fmt.Errorf("claim the journal: %w", err)
+	}
+	e.Log.Info("this process writes the journal", "epoch", epoch)
+	close(e.ready)
+	return nil
+}
+
+// started waits for Start.
+func (e *Engine) started(ctx context.Context) error {
+	select {
+	case <-e.ready:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Stop ends the engine: no new attempt starts, requests to models are cut off
+// and recorded as such, and calls under way may finish until ctx ends. What is
+// open then is found open by the next process.
+func (e *Engine) Stop(ctx context.Context) {
+	e.cancel()
+	done := make(chan struct{})
+	go func() {
+		e.work.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
+// Healthy returns nil, or why the journal does not take writes.
+func (e *Engine) Healthy() error {
+	if err := e.ill.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// append appends, and keeps watch on the journal's health.
+func (e *Engine) append(ctx context.Context, b journal.Batch) ([]journal.Record, error) {
+	records, err := e.Journal.Append(ctx, b)
+	switch {
+	case errors.Is(err, journal.ErrFenced):
+		e.cancel()
+		e.Lost()
+	case errors.Is(err, journal.ErrUnavailable):
+		if e.ill.Swap(&err) == nil {
+			e.Health(err)
+			e.work.Go(e.nurse)
+		}
+	}
+	return records, err
+}
+
+// nurse probes a journal that refused a write until it takes one.
+func (e *Engine) nurse() {
+	for e.sleep(time.Second) {
+		if e.Journal.Check(e.ctx) == nil {
+			e.ill.Store(nil)
+			e.Health(nil)
+			e.wake()
+			return
+		}
+	}
+}
+
+// wake looks at every open command again.
+func (e *Engine) wake() {
+	for _, st := range e.all() {
+		st.mu.Lock()
+		keys := st.state.OpenKeys()
+		st.mu.Unlock()
+		for _, key := range keys {
+			e.schedule(st, key)
+		}
+	}
+}
+
+func (e *Engine) all() []*stream {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	out := make([]*stream, 0, len(e.streams))
+	for _, st := range e.streams {
+		out = append(out, st)
+	}
+	return out
+}
+
+// sleep waits, and reports whether the engine still runs.
+func (e *Engine) sleep(d time.Duration) bool {
+	select {
+	case <-e.ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}

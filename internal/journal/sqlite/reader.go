@@ -1,0 +1,190 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/edict-dev/edict/internal/journal"
+)
+
+// readConnections is how many reads run side by side. A read is short, and the
+// machine has few cores.
+const readConnections = 4
+
+// reader is the pool of connections that read, with its statements.
+type reader struct {
+	db *sql.DB
+
+	all, stream, subject     *sql.Stmt
+	head, key, blob, lastOne *sql.Stmt
+}
+
+func newReader(ctx context.Context, path string) (*reader, error) {
+	db, err := connectToRead(path, readConnections)
+	if err != nil {
+		return nil, err
+	}
+	r := &reader{db: db}
+	if err := r.prepare(ctx); err != nil {
+		return nil, closeAfter(db.Close, diagnose(err))
+	}
+	return r, nil
+}
+
+func (r *reader) prepare(ctx context.Context) error {
+	const (
+		columns = `SELECT e.position, s.name, e.sequence, e.time, e.epoch, e.type, e.version, e.subject, e.data `
+		joined  = columns + `FROM events e JOIN streams s ON s.id = e.stream `
+		// CROSS JOIN makes SQLite look the stream up first, whatever it thinks.
+		ofStream = columns + `FROM streams s CROSS JOIN events e ON e.stream = s.id WHERE s.name = ? `
+	)
+	statements := []struct {
+		into **sql.Stmt
+		text string
+	}{
+		{&r.all, joined + `WHERE e.position > ? ORDER BY e.position LIMIT ?`},
+		{&r.stream, ofStream + `AND e.sequence >= ? ORDER BY e.sequence LIMIT ?`},
+		{&r.subject, ofStream + `AND e.subject = ? ORDER BY e.position`},
+		{&r.head, `SELECT coalesce(max(sequence), 0) FROM events WHERE stream = (SELECT id FROM streams WHERE name = ?)`},
+		{&r.key, `SELECT first, last FROM keys WHERE stream = (SELECT id FROM streams WHERE name = ?) AND key = ?`},
+		{&r.blob, `SELECT data FROM blobs WHERE digest = ?`},
+		{&r.lastOne, `SELECT coalesce(max(position), 0) FROM events`},
+	}
+	for _, s := range statements {
+		statement, err := r.db.PrepareContext(ctx, s.text)
+		if err != nil {
+			return err
+		}
+		*s.into = statement
+	}
+	return nil
+}
+
+// close waits for the reads under way. The statements go with their pool.
+func (r *reader) close() error { return r.db.Close() }
+
+// last returns the position of the journal's last record, 0 if there is none.
+func (r *reader) last(ctx context.Context) (int64, error) {
+	var position int64
+	err := r.lastOne.QueryRowContext(ctx).Scan(&position)
+	return position, diagnose(err)
+}
+
+// ReadAll implements journal.Journal.
+func (j *Journal) ReadAll(ctx context.Context, after int64, limit int) ([]journal.Record, error) {
+	records, err := j.read(ctx, j.reads.all, limit, after, limit)
+	if err != nil {
+		return nil, j.readError(err, "read after position %d", after)
+	}
+	return records, nil
+}
+
+// ReadStream implements journal.Journal.
+func (j *Journal) ReadStream(ctx context.Context, stream string, from int64, limit int) ([]journal.Record, error) {
+	records, err := j.read(ctx, j.reads.stream, limit, stream, from, limit)
+	if err != nil {
+		return nil, j.readError(err, "read %s from sequence %d", stream, from)
+	}
+	return records, nil
+}
+
+// ReadSubject implements journal.Journal.
+func (j *Journal) ReadSubject(ctx context.Context, stream, subject string) ([]journal.Record, error) {
+	records, err := j.read(ctx, j.reads.subject, unlimited, stream, subject)
+	if err != nil {
+		return nil, j.readError(err, "read %s about %q", stream, subject)
+	}
+	return records, nil
+}
+
+// Find implements journal.Journal.
+func (j *Journal) Find(ctx context.Context, stream, key string) (journal.Span, bool, error) {
+	var span journal.Span
+	found, err := j.one(ctx, j.reads.key, []any{stream, key}, &span.First, &span.Last)
+	if err != nil {
+		return journal.Span{}, false, j.readError(err, "find key %q of %s", key, stream)
+	}
+	return span, found, nil
+}
+
+// Head implements journal.Journal.
+func (j *Journal) Head(ctx context.Context, stream string) (int64, error) {
+	var sequence int64
+	if _, err := j.one(ctx, j.reads.head, []any{stream}, &sequence); err != nil {
+		return 0, j.readError(err, "read head of %s", stream)
+	}
+	return sequence, nil
+}
+
+// Blob implements journal.Journal. A text that no longer has its digest is
+// ErrCorrupt: SQLite has no checksums of its own.
+func (j *Journal) Blob(ctx context.Context, digest string) ([]byte, error) {
+	var data []byte
+	found, err := j.one(ctx, j.reads.blob, []any{digest}, &data)
+	switch {
+	case err != nil:
+	case !found:
+		err = journal.ErrNoBlob
+	case journal.Digest(data) != digest:
+		err = fmt.Errorf("%w: the text has changed since it was stored", ErrCorrupt)
+	}
+	if err != nil {
+		return nil, j.readError(err, "read blob %s", digest)
+	}
+	return data, nil
+}
+
+// one reads one row, and reports whether there is one.
+func (j *Journal) one(ctx context.Context, query *sql.Stmt, args []any, into ...any) (bool, error) {
+	if j.isClosed() {
+		return false, journal.ErrClosed
+	}
+	err := query.QueryRowContext(ctx, args...).Scan(into...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// unlimited is the limit of a read that has none.
+const unlimited = -1
+
+// read returns the records that a query finds. The limit is in its arguments
+// too; here it sizes the result.
+func (j *Journal) read(ctx context.Context, query *sql.Stmt, limit int, args ...any) ([]journal.Record, error) {
+	if j.isClosed() {
+		return nil, journal.ErrClosed
+	}
+	if limit <= 0 && limit != unlimited {
+		return nil, nil
+	}
+	rows, err := query.QueryContext(ctx, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var records []journal.Record
+	for rows.Next() {
+		var r journal.Record
+		var micros int64
+		var data []byte
+		err := rows.Scan(&r.Position, &r.Stream, &r.Sequence, &micros, &r.Epoch, &r.Type, &r.Version, &r.Subject, &data)
+		if err != nil {
+			return nil, err
+		}
+		r.Time, r.Data = time.UnixMicro(micros).UTC(), data
+		records = append(records, r)
+	}
+	return records, rows.Err()
+}
+
+// readError says what was being read, and tells a read that Close overtook.
+func (j *Journal) readError(err error, format string, args ...any) error {
+	if j.isClosed() {
+		err = journal.ErrClosed
+	}
+	return fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), diagnose(err))
+}
