@@ -59,7 +59,7 @@ type Model struct {
 	// BaseURL of an OpenAI-compatible server, up to and without /chat/completions.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
-	// +kubebuilder:validation:XValidation:rule="isURL(self) && (self.startsWith('http://') || self.startsWith('https://')) && !self.contains('@')",message="spec.model.baseURL must be an http:// or https:// URL without a user name or password, for example https://models.example.com/v1; put the key into a Secret and name it in spec.model.apiKeySecretRef"
+	// +kubebuilder:validation:XValidation:rule="isURL(self) && self.matches('^https?://[^/?#@]+(/[^?#]*)?$')",message="spec.model.baseURL must be an http:// or https:// URL without a user name, password or query, for example https://models.example.com/v1; put the key into a Secret and name it in spec.model.apiKeySecretRef"
 	BaseURL string `json:"baseURL"`
 
 	// Name of the model, as the server knows it.
@@ -82,9 +82,9 @@ type Model struct {
 	// +optional
 	Timeout *metav1.Duration `json:"timeout,omitempty"`
 
-	// Temperature of the model, as a decimal such as "0.2". Without it the server's own default holds.
-	// +kubebuilder:validation:Pattern=`^[0-2](\.[0-9]{1,3})?$`
+	// Temperature of the model, from 0 to 2, as a decimal such as "0.2". Without it the server's own default holds.
 	// +kubebuilder:validation:MaxLength=5
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([01]([.][0-9]{1,3})?|2([.]0{1,3})?)$')",message="spec.model.temperature must be a decimal from 0 to 2 in quotes, with at most three places, for example \"0.2\""
 	// +optional
 	Temperature *string `json:"temperature,omitempty"`
 
@@ -98,9 +98,9 @@ type Model struct {
 // HeaderFrom is a request header whose value is read from a Secret when the request goes out.
 type HeaderFrom struct {
 	// Name of the header.
-	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9-]{1,64}$`
 	// +kubebuilder:validation:MaxLength=64
-	// +kubebuilder:validation:XValidation:rule="!(self.lowerAscii() in ['host','content-length','transfer-encoding','connection','idempotency-key'])",message="headersFrom[].name must not be Host, Content-Length, Transfer-Encoding, Connection or Idempotency-Key; Edict sets these itself"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9-]+$')",message="headersFrom[].name must be of letters, digits and hyphens, for example Authorization"
+	// +kubebuilder:validation:XValidation:rule="!(self.lowerAscii() in ['accept-encoding','connection','content-length','expect','host','idempotency-key','keep-alive','proxy-connection','te','trailer','transfer-encoding','upgrade'])",message="headersFrom[].name must not be Idempotency-Key, Host or another header of the connection itself; Edict sets these"
 	Name string `json:"name"`
 
 	// SecretKeyRef names the value.
@@ -117,8 +117,8 @@ type CallAPIOperation struct {
 	// become the query of a GET, HEAD or DELETE, and a JSON body otherwise.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
-	// +kubebuilder:validation:XValidation:rule="(self.startsWith('http://') || self.startsWith('https://')) && !self.contains('@')",message="callAPI.url must be an http:// or https:// URL without a user name or password; put credentials into a Secret and name it in callAPI.headersFrom"
-	// +kubebuilder:validation:XValidation:rule="!self.split('://', 2)[1].split('/', 2)[0].contains('{')",message="callAPI.url may have {name} in its path only, not in its host"
+	// +kubebuilder:validation:XValidation:rule="isURL(self.replace('{', '').replace('}', '')) && self.matches('^https?://[^/?#@]+([/?#].*)?$')",message="callAPI.url must be an http:// or https:// URL without a user name or password, for example https://api.example.com/flights; put credentials into a Secret and name it in callAPI.headersFrom"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^[^:]*://[^/?#]*[{}]') && !self.matches('[?#].*[{}]')",message="callAPI.url may have {name} in its path only, not in its host or query; arguments that have no place in the path are sent by themselves"
 	URL string `json:"url"`
 
 	// HeadersFrom are headers whose values come from Secrets in the agent's namespace.
@@ -140,8 +140,8 @@ type CallAPIOperation struct {
 // +kubebuilder:validation:XValidation:rule="self.type == 'CallAPI' || !has(self.effect)",message="operations[].effect can be set for type CallAPI only; the effect of a memory operation is always Internal"
 type Operation struct {
 	// Name by which the model chooses the operation.
-	// +kubebuilder:validation:Pattern=`^[a-zA-Z][a-zA-Z0-9_-]{0,62}$`
 	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-zA-Z][a-zA-Z0-9_-]*$')",message="operations[].name must begin with a letter and be of letters, digits, underscores and hyphens, for example search_flights"
 	Name string `json:"name"`
 
 	// Description tells the model what the operation does and when to choose it.

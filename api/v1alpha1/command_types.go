@@ -73,10 +73,14 @@ type RetryPolicy struct {
 
 // CommandSpec is one explicit intent to change state. It is immutable but for cancel and ttlSecondsAfterFinished.
 // +kubebuilder:validation:XValidation:rule="(has(self.ask)?1:0)+(has(self.saveMemory)?1:0)+(has(self.forgetMemory)?1:0)+(has(self.callAPI)?1:0) == 1",message="spec must have exactly one of ask, saveMemory, forgetMemory and callAPI"
-// +kubebuilder:validation:XValidation:rule="self.agentRef == oldSelf.agentRef && has(self.ask) == has(oldSelf.ask) && has(self.saveMemory) == has(oldSelf.saveMemory) && has(self.forgetMemory) == has(oldSelf.forgetMemory) && has(self.callAPI) == has(oldSelf.callAPI) && has(self.idempotencyKey) == has(oldSelf.idempotencyKey) && (!has(self.idempotencyKey) || self.idempotencyKey == oldSelf.idempotencyKey) && has(self.timeout) == has(oldSelf.timeout) && (!has(self.timeout) || self.timeout == oldSelf.timeout) && self.retry == oldSelf.retry",message="spec is immutable but for cancel and ttlSecondsAfterFinished; apply a command with another name instead"
-// +kubebuilder:validation:XValidation:rule="!has(self.ask) || !has(oldSelf.ask) || self.ask == oldSelf.ask",message="spec.ask is immutable; apply a command with another name instead"
-// +kubebuilder:validation:XValidation:rule="!has(self.saveMemory) || !has(oldSelf.saveMemory) || self.saveMemory == oldSelf.saveMemory",message="spec.saveMemory is immutable; apply a command with another name instead"
-// +kubebuilder:validation:XValidation:rule="!has(self.forgetMemory) || !has(oldSelf.forgetMemory) || self.forgetMemory == oldSelf.forgetMemory",message="spec.forgetMemory is immutable; apply a command with another name instead"
+// +kubebuilder:validation:XValidation:rule="self.agentRef == oldSelf.agentRef",message="spec.agentRef is immutable; apply a command with another name instead"
+// +kubebuilder:validation:XValidation:rule="has(self.ask) == has(oldSelf.ask) && (!has(self.ask) || self.ask == oldSelf.ask)",message="spec.ask is immutable; apply a command with another name instead"
+// +kubebuilder:validation:XValidation:rule="has(self.saveMemory) == has(oldSelf.saveMemory) && (!has(self.saveMemory) || self.saveMemory == oldSelf.saveMemory)",message="spec.saveMemory is immutable; apply a command with another name instead"
+// +kubebuilder:validation:XValidation:rule="has(self.forgetMemory) == has(oldSelf.forgetMemory) && (!has(self.forgetMemory) || self.forgetMemory == oldSelf.forgetMemory)",message="spec.forgetMemory is immutable; apply a command with another name instead"
+// +kubebuilder:validation:XValidation:rule="has(self.callAPI) == has(oldSelf.callAPI) && (!has(self.callAPI) || self.callAPI == oldSelf.callAPI)",message="spec.callAPI is immutable; apply a command with another name instead"
+// +kubebuilder:validation:XValidation:rule="has(self.idempotencyKey) == has(oldSelf.idempotencyKey) && (!has(self.idempotencyKey) || self.idempotencyKey == oldSelf.idempotencyKey)",message="spec.idempotencyKey is immutable; apply a command with another name instead"
+// +kubebuilder:validation:XValidation:rule="has(self.timeout) == has(oldSelf.timeout) && (!has(self.timeout) || duration(self.timeout) == duration(oldSelf.timeout))",message="spec.timeout is immutable; apply a command with another name instead"
+// +kubebuilder:validation:XValidation:rule="self.retry.maxAttempts == oldSelf.retry.maxAttempts && duration(self.retry.backoff) == duration(oldSelf.retry.backoff)",message="spec.retry is immutable; apply a command with another name instead"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.cancel) || !oldSelf.cancel || (has(self.cancel) && self.cancel)",message="spec.cancel cannot be taken back; apply a command with another name instead"
 type CommandSpec struct {
 	// AgentRef names the agent whose command this is.
@@ -102,7 +106,7 @@ type CommandSpec struct {
 	// the command's name and a hash of what it wants, so that applying the same manifest again runs nothing twice.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9._:/-]+$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9._:/-]+$')",message="spec.idempotencyKey must be of letters, digits and . _ : / -"
 	// +optional
 	IdempotencyKey string `json:"idempotencyKey,omitempty"`
 
@@ -218,7 +222,7 @@ type CommandStatus struct {
 // +kubebuilder:printcolumn:name="Response",type=string,priority=1,JSONPath=`.status.response`
 // +kubebuilder:selectablefield:JSONPath=`.spec.agentRef.name`
 // +kubebuilder:selectablefield:JSONPath=`.status.phase`
-// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 200",message="metadata.name of a Command must be at most 200 characters, so that the names of the commands it issues fit; choose a shorter name"
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= (has(self.spec.ask) ? 200 : 220)",message="metadata.name of a Command must be at most 220 characters, and of an ask 200, so that the names of its Kubernetes Event and of the commands that it issues fit; choose a shorter name"
 type Command struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`

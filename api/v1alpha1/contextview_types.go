@@ -45,8 +45,8 @@ type ResultsBlock struct {
 // +kubebuilder:validation:XValidation:rule="(has(self.memories)?1:0)+(has(self.conversation)?1:0)+(has(self.results)?1:0) == 1",message="blocks[] must have exactly one of memories, conversation and results"
 type Block struct {
 	// Name of the block, its heading in the context.
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`
 	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?$')",message="blocks[].name must be of lower-case letters, digits and hyphens, and begin and end with a letter or digit, for example recent-results"
 	Name string `json:"name"`
 
 	// Weight of the block's share of the budget, beside the other blocks' weights.
@@ -90,7 +90,7 @@ type ConfigMapOutput struct {
 	// Name of the ConfigMap. Edict creates it, and refuses one that it did not create.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="spec.output.configMap.name must be the name of a ConfigMap: lower-case letters, digits, hyphens and dots, for example concierge-context"
 	Name string `json:"name"`
 }
 

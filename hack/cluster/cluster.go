@@ -24,14 +24,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 )
 
-const (
-	// startTimeout bounds the start of each process. On a busy two-core machine under the race detector a start that
-	// usually takes five seconds has been seen to take thirty.
-	startTimeout = 2 * time.Minute
-	// stopTimeout bounds the stop of each process before it is killed. All they hold is disposable, but an API server
-	// that may close its watches in peace spares its clients a screen of errors.
-	stopTimeout = 10 * time.Second
-)
+// startTimeout bounds the start of each process. It is generous because a start that takes five seconds on an idle
+// machine takes many times that beside a cold compilation.
+const startTimeout = 2 * time.Minute
 
 // Options says what to start. The zero value starts etcd and kube-apiserver without any custom resource.
 type Options struct {
@@ -41,7 +36,7 @@ type Options struct {
 	// ControllerManager also starts kube-controller-manager, with only the controllers named in controllerManagerArgs.
 	// It learns of a kind that is installed after its start within half a minute; those of CRDDirs it knows at once.
 	ControllerManager bool
-	// Dir is where the cluster keeps its kubeconfigs and, in a folder `controlplane` that is emptied at Start and
+	// Dir belongs to one cluster at a time. It is where the cluster keeps its kubeconfigs and, in a folder `controlplane` that is emptied at Start and
 	// removed at Stop, its data. Empty means a temporary directory that Stop removes altogether.
 	Dir string
 	// Logs receives what the processes print; nil discards it. The last lines are part of an error in any case.
@@ -63,8 +58,6 @@ type Cluster struct {
 	ownDir   bool   // dir is ours to remove
 	state    string // dir/controlplane: data, certificates, caches
 
-	env     *envtest.Environment
-	manager *process
 	guard   *guard
 	logs    *tail
 	stop    sync.Once
@@ -91,7 +84,11 @@ func (c *Cluster) start(ctx context.Context, opts Options) error {
 		return err
 	}
 	var err error
-	if c.guard, err = startGuard(c.state); err != nil {
+	disposable := c.state
+	if c.ownDir {
+		disposable = c.dir
+	}
+	if c.guard, err = startGuard(c.state, disposable); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
@@ -144,14 +141,13 @@ func (c *Cluster) startAPI(opts Options) error {
 		return err
 	}
 	notExisting := false
-	c.env = &envtest.Environment{
+	env := &envtest.Environment{
 		UseExistingCluster:       &notExisting, // whatever USE_EXISTING_CLUSTER says: nobody's real cluster is touched
 		CRDDirectoryPaths:        opts.CRDDirs,
 		ErrorIfCRDPathMissing:    true,
 		ControlPlaneStartTimeout: startTimeout,
-		ControlPlaneStopTimeout:  stopTimeout,
 	}
-	plane := &c.env.ControlPlane
+	plane := &env.ControlPlane
 	plane.KubectlPath = filepath.Join(c.binaries, "kubectl")
 	plane.Etcd = &envtest.Etcd{Path: etcd, DataDir: filepath.Join(c.state, "etcd"), Out: c.logs, Err: c.logs}
 	if opts.Fsync {
@@ -165,7 +161,7 @@ func (c *Cluster) startAPI(opts Options) error {
 		Set("advertise-address", "127.0.0.1").
 		Set("endpoint-reconciler-type", "none")
 
-	config, err := c.env.Start()
+	config, err := env.Start()
 	if err != nil {
 		return err
 	}
@@ -183,14 +179,10 @@ func (c *Cluster) Stop() error {
 
 func (c *Cluster) tearDown() error {
 	var errs []error
-	if c.manager != nil {
-		errs = append(errs, c.manager.terminate(stopTimeout))
-	}
-	if c.env != nil {
-		errs = append(errs, c.env.Stop())
-	}
 	if c.guard != nil {
-		errs = append(errs, c.guard.dismiss())
+		// The processes are killed, by us and not by envtest: all they hold is disposable, and an API server that is
+		// asked to end politely first waits for every client to close its watches.
+		errs = append(errs, c.guard.kill(), c.guard.dismiss())
 	}
 	if c.state != "" {
 		errs = append(errs, os.RemoveAll(c.state))

@@ -79,6 +79,17 @@ func TestControlPlane(t *testing.T) {
 	})
 }
 
+func TestStartThatFailsLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	_, err := cluster.Start(t.Context(), cluster.Options{CRDDirs: []string{"no-such-directory"}, Dir: dir})
+	if err == nil || !strings.Contains(err.Error(), "no-such-directory") {
+		t.Errorf("got %v", err)
+	}
+	if left, _ := os.ReadDir(dir); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
 func namespaceFinishes(ctx context.Context, t *testing.T, client kubernetes.Interface) {
 	namespaces := client.CoreV1().Namespaces()
 	meta := metav1.ObjectMeta{Name: "short-lived"}

@@ -1,37 +1,45 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
-	"sync"
+	"syscall"
+	"time"
 )
 
 // guardScript waits for the end of its standard input, which is the end of the process that started it: the kernel
 // closes a pipe whatever its writer died of. Then it kills what was left running and removes the data. A line on its
-// standard input dismisses it instead.
+// standard input dismisses it instead. $1 holds the .pid files, $2 is what to remove.
 const guardScript = `trap '' INT TERM HUP
 read -r line && exit 0
 for file in "$1"/*.pid; do
   [ -f "$file" ] && kill -9 "$(cat "$file")" 2>/dev/null
 done
-rm -rf "$1"
+rm -rf "$2"
 `
 
-// guard is a small shell process that outlives its parent long enough to clean up after it. Without it a test that
-// runs into its timeout, or is killed, leaves an etcd and a kube-apiserver behind.
+// killTimeout bounds how long a killed process may take to be gone.
+const killTimeout = 10 * time.Second
+
+// guard knows the processes of one cluster by the .pid files in a directory. A small shell process outlives its parent
+// long enough to clean up after it: without it a test that runs into its timeout, or is killed, leaves an etcd and a
+// kube-apiserver behind.
 type guard struct {
 	dir   string
 	cmd   *exec.Cmd
 	stdin io.WriteCloser
 }
 
-// startGuard watches over the processes whose identifiers are in the .pid files of dir.
-func startGuard(dir string) (*guard, error) {
-	g := &guard{dir: dir, cmd: exec.Command("sh", "-c", guardScript, "guard", dir)}
+// startGuard watches over the processes whose identifiers are in the .pid files of dir. When this process dies, they
+// are killed and disposable is removed.
+func startGuard(dir, disposable string) (*guard, error) {
+	g := &guard{dir: dir, cmd: exec.Command("sh", "-c", guardScript, "guard", dir, disposable)}
 	var err error
 	if g.stdin, err = g.cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -44,13 +52,42 @@ func startGuard(dir string) (*guard, error) {
 
 // wrap returns a program that notes its process identifier for the guard and then becomes the given binary.
 func (g *guard) wrap(binary string) (string, error) {
-	name := filepath.Base(binary)
-	path := filepath.Join(g.dir, name)
-	script := fmt.Sprintf("#!/bin/sh\necho $$ >%s\nexec %s \"$@\"\n",
-		quote(filepath.Join(g.dir, name+".pid")), quote(binary))
-	// Directories of the same names hold the data; the wrapper stands beside them.
-	path += ".sh"
+	path := filepath.Join(g.dir, filepath.Base(binary)+".sh")
+	pidFile := filepath.Join(g.dir, filepath.Base(binary)+".pid")
+	script := fmt.Sprintf("#!/bin/sh\necho $$ >%s\nexec %s \"$@\"\n", quote(pidFile), quote(binary))
 	return path, os.WriteFile(path, []byte(script), 0o700)
+}
+
+// kill kills every process and returns when all are gone.
+func (g *guard) kill() error {
+	files, err := filepath.Glob(filepath.Join(g.dir, "*.pid"))
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, file := range files {
+		errs = append(errs, killNoted(file))
+	}
+	return errors.Join(errs...)
+}
+
+// killNoted kills the process whose identifier is in file. One that has ended already is no error.
+func killNoted(file string) error {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(content)))
+	if err != nil {
+		return fmt.Errorf("read %s: %w", file, err)
+	}
+	for deadline := time.Now().Add(killTimeout); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		// Whoever started it waits for it, so its identifier disappears as soon as it is dead.
+		if err := syscall.Kill(pid, syscall.SIGKILL); errors.Is(err, syscall.ESRCH) {
+			return nil
+		}
+	}
+	return fmt.Errorf("process %d of %s does not end", pid, filepath.Base(file))
 }
 
 // dismiss ends the guard without letting it clean up.
@@ -64,38 +101,4 @@ func (g *guard) dismiss() error {
 // quote makes one word of a path for the shell.
 func quote(path string) string {
 	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
-}
-
-// tail passes on what is written to it and remembers the end of it, so that an error can say what a process complained
-// about.
-type tail struct {
-	mu   sync.Mutex
-	next io.Writer // may be nil
-	end  []byte
-}
-
-const tailBytes = 4096
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.end = append(t.end, p...)
-	if len(t.end) > tailBytes {
-		t.end = append(t.end[:0], t.end[len(t.end)-tailBytes:]...)
-	}
-	if t.next != nil {
-		// The process must not die of a reader that went away.
-		_, _ = t.next.Write(p)
-	}
-	return len(p), nil
-}
-
-// last returns the remembered lines, each on a line of its own, or nothing.
-func (t *tail) last() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.end) == 0 {
-		return ""
-	}
-	return "\nthe processes' last lines:\n" + strings.TrimSpace(string(t.end))
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -36,23 +35,6 @@ func startProcess(path string, logs io.Writer, args ...string) (*process, error)
 	return p, nil
 }
 
-// terminate asks the program to end, kills it when it has not done so in time, and returns when it is gone.
-func (p *process) terminate(patience time.Duration) error {
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		// It has ended by itself; there is nothing left to stop.
-		<-p.done
-		return nil
-	}
-	select {
-	case <-p.done:
-		return nil
-	case <-time.After(patience):
-	}
-	err := p.cmd.Process.Kill()
-	<-p.done
-	return err
-}
-
 // controllerManagerArgs selects the controllers that an operator's life depends on and that a cluster without nodes can
 // run: owned objects are collected, namespaces finish, service accounts exist and get tokens, and aggregated cluster
 // roles are filled. Every other one would only cost CPU.
@@ -74,7 +56,8 @@ func (c *Cluster) startControllerManager(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.manager, err = startProcess(path, c.logs, c.controllerManagerArgs()...); err != nil {
+	manager, err := startProcess(path, c.logs, c.controllerManagerArgs()...)
+	if err != nil {
 		return err
 	}
 	client, err := kubernetes.NewForConfig(c.Config)
@@ -84,8 +67,8 @@ func (c *Cluster) startControllerManager(ctx context.Context) error {
 	// The first visible work of the controllers is the service account that every namespace has.
 	err = wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, startTimeout, true, func(ctx context.Context) (bool, error) {
 		select {
-		case <-c.manager.done:
-			return false, fmt.Errorf("it ended: %w", errors.Join(c.manager.err, errEnded))
+		case <-manager.done:
+			return false, fmt.Errorf("it ended: %w", errors.Join(manager.err, errEnded))
 		default:
 		}
 		_, err := client.CoreV1().ServiceAccounts("default").Get(ctx, "default", metav1.GetOptions{})

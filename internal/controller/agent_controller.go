@@ -33,7 +33,7 @@ type AgentReconciler struct {
 	Recorder  events.EventRecorder
 }
 
-// +kubebuilder:rbac:groups=edict.dev,resources=agents,verbs=get;list;watch;update
+// +kubebuilder:rbac:groups=edict.dev,resources=agents,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=edict.dev,resources=agents/status,verbs=update
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get
 
@@ -68,12 +68,17 @@ func (r *AgentReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 	return translate(err)
 }
 
-func hasFinalizer(a *edictv1.Agent) bool { return slices.Contains(a.Finalizers, edictv1.AgentFinalizer) }
+func hasFinalizer(a *edictv1.Agent) bool {
+	return slices.Contains(a.Finalizers, edictv1.AgentFinalizer)
+}
 
 // guard puts the finalizer on: from then on the agent's deletion is seen, and closes its stream.
+// It is a patch of the finalizers alone: an update would spell the author's spec
+// (60s as 1m0s), and GitOps would see a difference that nobody made.
 func (r *AgentReconciler) guard(ctx context.Context, a *edictv1.Agent) error {
+	before := client.MergeFromWithOptions(a.DeepCopy(), client.MergeFromWithOptimisticLock{})
 	controllerutil.AddFinalizer(a, edictv1.AgentFinalizer)
-	return r.Update(ctx, a)
+	return r.Patch(ctx, a, before)
 }
 
 // retire closes a deleted agent's stream, and lets the object go.
@@ -84,8 +89,9 @@ func (r *AgentReconciler) retire(ctx context.Context, a *edictv1.Agent) error {
 	if err := r.Engine.Retire(ctx, a.Namespace, a.Name, a.Spec.ReclaimPolicy == edictv1.ReclaimRetain); err != nil {
 		return err
 	}
+	before := client.MergeFromWithOptions(a.DeepCopy(), client.MergeFromWithOptimisticLock{})
 	controllerutil.RemoveFinalizer(a, edictv1.AgentFinalizer)
-	return client.IgnoreNotFound(r.Update(ctx, a))
+	return client.IgnoreNotFound(r.Patch(ctx, a, before))
 }
 
 // refs owns RefsResolved: the views and the Secrets that the spec names.
@@ -185,7 +191,7 @@ func (s *agentScope) conclude(err error) {
 	case err == nil && s.object.Spec.Suspend:
 		s.set(edictv1.ConditionReady, metav1.ConditionTrue, edictv1.ReasonAgentSuspended, "The agent is suspended: commands wait until spec.suspend is false again.")
 	case err == nil:
-		s.set(edictv1.ConditionReady, metav1.ConditionTrue, edictv1.ReasonReady, fmt.Sprintf("The agent decides with %s, from %d operations.", s.object.Spec.Model.Name, len(s.profile.Operations)))
+		s.set(edictv1.ConditionReady, metav1.ConditionTrue, edictv1.ReasonReady, fmt.Sprintf("The agent decides with %s; operations on its menu: %d.", s.object.Spec.Model.Name, len(s.profile.Operations)))
 	case f.Kind == fault.Invalid || f.Kind == fault.Corrupt:
 		s.set(edictv1.ConditionReady, metav1.ConditionFalse, f.Reason, f.Message)
 		s.set(edictv1.ConditionStalled, metav1.ConditionTrue, f.Reason, f.Message)

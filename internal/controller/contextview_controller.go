@@ -188,4 +188,3 @@ func (r *ContextViewReconciler) publish(ctx context.Context, live, object *edict
 	hint(r.Recorder, object, live.Status.Conditions, object.Status.Conditions)
 	return nil
 }
-

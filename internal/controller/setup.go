@@ -158,3 +158,17 @@ func (r *Reconcilers) viewsOfAgent(ctx context.Context, a client.Object) []recon
 	}
 	return requests
 }
+
+// RingViews lets the views of an agent be looked at, that much later and once,
+// however often it is called meanwhile. Before the caches run it does nothing.
+func (r *Reconcilers) RingViews(agent types.NamespacedName, after time.Duration) {
+	var list edictv1.ContextViewList
+	err := r.Views.List(context.Background(), &list, client.InNamespace(agent.Namespace),
+		client.MatchingFields{agentField: agent.Name}, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return // the first listing looks at every view anyway
+	}
+	for i := range list.Items {
+		r.Doorbells.Views.RingAfter(client.ObjectKeyFromObject(&list.Items[i]), after)
+	}
+}

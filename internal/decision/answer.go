@@ -64,8 +64,8 @@ func soleObject(text string) (json.RawMessage, *problem) {
 	if object != nil {
 		return object, nil
 	}
-	if strings.Contains(text, "{") {
-		return nil, broken(errors.New("no object begins where a brace opens"))
+	if strings.HasPrefix(strings.TrimSpace(text), "{") {
+		return nil, broken(errors.New("no name in quotes follows the brace"))
 	}
 	return nil, &prose
 }

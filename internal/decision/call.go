@@ -129,12 +129,13 @@ func (c *call) Do(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, c.server.unsent(r.Context(), err)
 	}
-	defer func() { _ = response.Body.Close() }() // read as far as it is wanted
+	received := response.Body
+	defer func() { _ = received.Close() }() // read as far as it is wanted
 	if response.StatusCode < http.StatusOK || response.StatusCode >= http.StatusMultipleChoices {
-		text, _ := io.ReadAll(io.LimitReader(response.Body, maxErrorBytes)) // half an error is an error too
+		text, _ := io.ReadAll(io.LimitReader(received, maxErrorBytes)) // half an error is an error too
 		return nil, c.server.refused(response, text)
 	}
-	text, err := io.ReadAll(io.LimitReader(response.Body, c.limit+1))
+	text, err := io.ReadAll(io.LimitReader(received, c.limit+1))
 	if err != nil {
 		return nil, c.server.broken(ctx, err)
 	}

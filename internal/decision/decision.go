@@ -35,9 +35,11 @@ const (
 // Options says how a Decider reaches model servers. The zero value is usable.
 type Options struct {
 	// Transport carries the calls; nil is a transport of its own without a proxy.
-	// It is where a caller restricts the addresses that may be reached: an error
-	// of it that holds a *fault.Error is returned as that fault.
+	// It is where a caller restricts the addresses that may be reached.
 	Transport http.RoundTripper
+	// Denied reads from an error of Transport that it refuses to connect to an
+	// address, and which. Without it such an error is one like any other.
+	Denied func(error) (address string, denied bool)
 	// MaxAnswerBytes bounds the body of one answer, after decompression; 0 is 2 MiB.
 	MaxAnswerBytes int64
 	// Now is the clock against which a Retry-After date is read; nil is time.Now.
@@ -50,17 +52,21 @@ type Decider struct {
 	client *http.Client
 	limit  int64
 	now    func() time.Time
+	denied func(error) (string, bool)
 	menus  menus
 }
 
 // New returns a Decider.
 func New(o Options) *Decider {
-	d := &Decider{limit: o.MaxAnswerBytes, now: o.Now}
+	d := &Decider{limit: o.MaxAnswerBytes, now: o.Now, denied: o.Denied}
 	if d.limit <= 0 {
 		d.limit = defaultAnswerBytes
 	}
 	if d.now == nil {
 		d.now = time.Now
+	}
+	if d.denied == nil {
+		d.denied = func(error) (string, bool) { return "", false }
 	}
 	transport := o.Transport
 	if transport == nil {
@@ -133,7 +139,7 @@ func (d *Decider) call(q agent.Inquiry) (*call, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.now = d.now
+	s.now, s.denied = d.now, d.denied
 	c := &call{http: d.client, limit: d.limit, key: q.APIKey, server: s, user: q.User}
 	config := openai.DefaultConfig(q.APIKey)
 	config.BaseURL = q.Profile.Model.BaseURL

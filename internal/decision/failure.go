@@ -36,6 +36,8 @@ const (
 	ReasonRejected = "ModelRejected"
 	// ReasonAddressInvalid surfaces when spec.model.baseURL is no address. Kind Invalid.
 	ReasonAddressInvalid = "ModelAddressInvalid"
+	// ReasonAddressDenied surfaces when the caller's transport refuses the server's address. Kind Invalid.
+	ReasonAddressDenied = "ModelAddressDenied"
 	// ReasonAnswerTooLarge surfaces when an answer is longer than the bound. Kind Invalid.
 	ReasonAnswerTooLarge = "ModelAnswerTooLarge"
 	// ReasonAnswerUnreadable surfaces when an answer is no chat completion. Kind Invalid.
@@ -53,7 +55,9 @@ const maxRetryAfter = time.Hour
 type server struct {
 	model agent.Model
 	host  string // of the base URL, without credentials
-	now   func() time.Time
+
+	now    func() time.Time
+	denied func(error) (string, bool)
 }
 
 func serverOf(m agent.Model) (server, error) {
@@ -77,9 +81,10 @@ func serverOf(m agent.Model) (server, error) {
 
 // unsent translates a call that brought no answer.
 func (s server) unsent(ctx context.Context, err error) error {
-	var f *fault.Error
-	if errors.As(err, &f) {
-		return f // the caller's transport refuses to go there, and says why
+	if address, ok := s.denied(err); ok {
+		return fault.NewInvalid(ReasonAddressDenied,
+			"The model server %s leads to the address %s, which the operator does not connect to: "+
+				"change spec.model.baseURL, or have the operator's administrator allow the address.", s.host, address)
 	}
 	if ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) {
 		return s.broken(ctx, err)
@@ -88,11 +93,14 @@ func (s server) unsent(ctx context.Context, err error) error {
 	var errno syscall.Errno
 	var dns *net.DNSError
 	var certificate *tls.CertificateVerificationError
+	var record tls.RecordHeaderError
 	switch {
 	case errors.As(err, &dns):
 		why = "its name does not resolve"
 	case errors.As(err, &certificate):
 		why = "its certificate is not trusted"
+	case errors.As(err, &record):
+		why = "it does not speak TLS, so its address may have to begin with http:// instead"
 	case errors.As(err, &errno):
 		why = errno.Error()
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -11,8 +12,13 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 )
 
-// maxSchemaDepth bounds how deeply a declared schema may nest.
-const maxSchemaDepth = 64
+const (
+	// maxSchemaDepth bounds how deeply a declared schema may nest.
+	maxSchemaDepth = 64
+	// maxSchemaReach bounds how many schemas one reference may apply to one value:
+	// a few definitions that each refer twice to the next would keep a processor busy for hours.
+	maxSchemaReach = 1000
+)
 
 // Where a JSON Schema object has schemas in it, by keyword.
 var (
@@ -57,11 +63,15 @@ func parseParameters(raw json.RawMessage) (map[string]any, *jsonschema.Resolved,
 	if err := p.check(schema, 0); err != nil {
 		return nil, nil, err
 	}
-	if name := p.circle(); name != "" {
-		return nil, nil, fmt.Errorf("in its parameters the definition %s leads back to itself without a property or an item between: untie it", name)
+	if err := p.checkReach(); err != nil {
+		return nil, nil, err
+	}
+	examined, err := json.Marshal(schema) // raw may hold a key twice, and the validator's reader merges where this one takes the last
+	if err != nil {
+		return nil, nil, fmt.Errorf("its parameters cannot be written as JSON (%w): correct them", err)
 	}
 	var typed jsonschema.Schema
-	if err := json.Unmarshal(raw, &typed); err != nil {
+	if err := json.Unmarshal(examined, &typed); err != nil {
 		return nil, nil, fmt.Errorf("its parameters are not a JSON Schema (%w): correct them", err)
 	}
 	check, err := typed.Resolve(nil)
@@ -85,10 +95,8 @@ func (p parameters) check(node any, depth int) error {
 	if !ok {
 		return errors.New("its parameters have something else where a schema belongs: write an object there")
 	}
-	for _, keyword := range foreign {
-		if _, ok := schema[keyword]; ok {
-			return fmt.Errorf("its parameters use %s, which is not supported: write it without", keyword)
-		}
+	if err := checkKeywords(schema); err != nil {
+		return err
 	}
 	if _, ok := schema["$id"]; ok && depth > 0 {
 		return errors.New("its parameters have an $id inside: remove it")
@@ -102,6 +110,21 @@ func (p parameters) check(node any, depth int) error {
 	for _, child := range children(schema) {
 		if err := p.check(child, depth+1); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// checkKeywords refuses what is not supported, and what the validator would take
+// for a keyword although it is spelled with other capitals: it would be validated
+// by it and examined by nobody.
+func checkKeywords(schema map[string]any) error {
+	for _, key := range sorted(schema) {
+		if slices.Contains(foreign, key) {
+			return fmt.Errorf("its parameters use %s, which is not supported: write it without", key)
+		}
+		if known := spelling[folded(key)]; known != "" && known != key {
+			return fmt.Errorf("its parameters use %s: write %s", key, known)
 		}
 	}
 	return nil
@@ -148,6 +171,24 @@ func (p parameters) definition(ref any) (any, bool) {
 	return target, ok
 }
 
+// spelling holds each keyword of package jsonschema by its folded form.
+var spelling = func() map[string]string {
+	byFold := map[string]string{}
+	t := reflect.TypeFor[jsonschema.Schema]()
+	for i := range t.NumField() {
+		if name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); name != "-" {
+			byFold[folded(name)] = name
+		}
+	}
+	for _, name := range []string{"type", "items", "dependencies"} { // which the package reads by hand
+		byFold[folded(name)] = name
+	}
+	return byFold
+}()
+
+// folded returns a key as a reader that takes no notice of capitals sees it; ſ is an s to it.
+func folded(key string) string { return strings.ToLower(strings.ToUpper(key)) }
+
 // children returns the schemas directly in a schema, in a fixed order. What
 // stands where a schema belongs is returned whatever it is.
 func children(schema map[string]any) []any {
@@ -172,34 +213,43 @@ func children(schema map[string]any) []any {
 	return all
 }
 
-// circle returns a definition that applies itself to the value it is applied to, empty if there is none.
-func (p parameters) circle() string {
-	const under, done = 1, 2
-	state := map[string]int{}
-	var visit func(ref string) bool
-	visit = func(ref string) bool {
-		if state[ref] != 0 {
-			return state[ref] == under
+// checkReach refuses definitions that apply themselves to the value they are
+// applied to, which the validator would follow without end, and those that apply
+// very many schemas to one value.
+func (p parameters) checkReach() error {
+	reach := map[string]int{} // how many schemas a reference applies to one value; -1 while it is followed
+	var follow func(ref string) error
+	follow = func(ref string) error {
+		if reach[ref] > 0 {
+			return nil
 		}
-		state[ref] = under
+		if reach[ref] < 0 {
+			return fmt.Errorf("in its parameters %s leads back to itself without a property or an item between: untie it", ref)
+		}
+		reach[ref] = -1
+		sum := 1
 		target, _ := p.definition(ref)
 		for _, next := range referredInPlace(target) {
-			if visit(next) {
-				return true
+			if err := follow(next); err != nil {
+				return err
 			}
+			sum += reach[next]
 		}
-		state[ref] = done
-		return false
+		if sum > maxSchemaReach {
+			return fmt.Errorf("in its parameters %s stands for more than %d alternatives: simplify it", ref, maxSchemaReach)
+		}
+		reach[ref] = sum
+		return nil
 	}
 	for _, key := range []string{"$defs", "definitions"} {
 		definitions, _ := p.root[key].(map[string]any)
 		for _, name := range sorted(definitions) {
-			if ref := "#/" + key + "/" + name; visit(ref) {
-				return name
+			if err := follow("#/" + key + "/" + name); err != nil {
+				return err
 			}
 		}
 	}
-	return ""
+	return nil
 }
 
 // referredInPlace returns the references that a schema applies to its own value.

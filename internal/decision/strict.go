@@ -1,8 +1,6 @@
 package decision
 
-import (
-	"slices"
-)
+import "slices"
 
 // The limits of a schema in the strict mode, as OpenAI documents them
 // (Structured Outputs, "Supported schemas"). Of the levels of objects the
@@ -95,12 +93,11 @@ func (s *stricter) alternatives(schema, out map[string]any, level int) any {
 			branches = append(branches, s.convert(branch, level))
 		}
 	}
-	return map[string]any{"anyOf": branches, "description": describedAs(out)}
-}
-
-func describedAs(schema map[string]any) string {
-	text, _ := schema["description"].(string)
-	return text
+	either := map[string]any{"anyOf": branches}
+	if out["description"] != nil {
+		either["description"] = out["description"]
+	}
+	return either
 }
 
 func (s *stricter) object(schema, out map[string]any, level int) {
@@ -130,7 +127,12 @@ func nullable(node any) any {
 	if !ok {
 		return node
 	}
-	if name, ok := schema["type"].(string); ok && name != "null" && schema["enum"] == nil && schema["const"] == nil {
+	name, single := schema["type"].(string)
+	many, _ := schema["type"].([]string)
+	switch {
+	case name == "null", slices.Contains(many, "null"):
+		return schema
+	case single && schema["enum"] == nil && schema["const"] == nil:
 		schema["type"] = []string{name, "null"}
 		return schema
 	}

@@ -115,6 +115,7 @@ func apiTemplate(op agent.Operation) (*url.URL, error) {
 		return nil, invalid("its url has the place %s in the query. Places belong in the path; other arguments go into the query by themselves.", place)
 	}
 	u.Fragment, u.RawFragment = "", ""
+	u.RawQuery = strings.ReplaceAll(u.RawQuery, " ", "%20") // net/url keeps what would end the request's line
 	return u, nil
 }
 

@@ -40,6 +40,7 @@ func TestArgumentsBecomeARequest(t *testing.T) {
 		{"null is left out of a query", "GET", "http://api.test/f", `{"a":null,"b":""}`, "http://api.test/f?b=", ""},
 		{"the URL's own query stays", "DELETE", "http://api.test/f?v=1", `{"id":"7"}`, "http://api.test/f?v=1&id=7", ""},
 		{"the URL's own query alone", "HEAD", "http://api.test/f?v=1", `{}`, "http://api.test/f?v=1", ""},
+		{"a space in the URL's own query", "GET", "http://api.test/f?q=a b", `{}`, "http://api.test/f?q=a%20b", ""},
 		{"a query cannot break out", "GET", "http://api.test/f", `{"q":"a&b=c#d?e"}`, "http://api.test/f?q=a%26b%3Dc%23d%3Fe", ""},
 		{"numbers stay as they were written", "GET", "http://api.test/f", `{"n":12345678901234567890}`, "http://api.test/f?n=12345678901234567890", ""},
 		{"an argument in the path is not sent again", "GET", "http://api.test/b/{id}", `{"id":"B 7/8","x":1}`, "http://api.test/b/B%207%2F8?x=1", ""},

@@ -10,7 +10,9 @@ import (
 
 // A change is what one record does to the tables: one of the types below, or nil
 // for nothing. It holds nothing of when and where: that is the record's place.
-type change interface{ write(w *writer, at place) error }
+type change interface {
+	write(w *writer, at place) error
+}
 
 type (
 	messageAdded struct {

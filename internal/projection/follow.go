@@ -27,8 +27,8 @@ func fingerprint(r journal.Record) string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// Follow projects the journal from the checkpoint on until the context ends,
-// which is no error. After any other error it may be called again, and goes on
+// Follow projects the journal from the checkpoint on until the context ends or
+// the store is closed, which is no error. After any other error it may be called again, and goes on
 // where it was: a batch and its checkpoint are committed together. Only one call
 // runs at a time.
 func (s *Store) Follow(ctx context.Context) error {
@@ -36,6 +36,15 @@ func (s *Store) Follow(ctx context.Context) error {
 		return errors.New("the projection is followed already")
 	}
 	defer s.following.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-s.closed:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	for {
 		n, err := s.advance(ctx)
 		if err == nil && n < s.options.Batch {
@@ -56,10 +65,8 @@ func (s *Store) advance(ctx context.Context) (int, error) {
 	if err != nil || len(records) == 0 {
 		return 0, err
 	}
-	select {
-	case <-s.closed:
-		return 0, errClosed
-	default:
+	if ctx.Err() != nil { // the store may be closing
+		return 0, ctx.Err()
 	}
 	b := batch{heads: map[string]head{}, next: s.next}
 	last := records[len(records)-1]

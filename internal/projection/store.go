@@ -6,9 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-
-	"github.com/edict-dev/edict/internal/fault"
-	"github.com/edict-dev/edict/internal/journal"
 )
 
 // Store is the projected tables. Its methods may be called from any goroutine.
@@ -81,6 +78,13 @@ func (s *Store) restore(ctx context.Context) error {
 	if s.reads, err = prepareReads(ctx, s.file.read); err != nil {
 		return err
 	}
+	var stopped bool
+	if err := s.file.write.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM stops)`).Scan(&stopped); err != nil {
+		return fmt.Errorf("read the stops: %w", err)
+	}
+	if stopped {
+		return &staleError{"a stream had stopped at an event that could not be read; it is tried again from the beginning"}
+	}
 	c := &s.checkpoint
 	if err := s.file.write.QueryRowContext(ctx, `SELECT position, first, last FROM checkpoint`).Scan(&c.position, &c.first, &c.last); err != nil {
 		return fmt.Errorf("read the checkpoint: %w", err)
@@ -91,9 +95,6 @@ func (s *Store) restore(ctx context.Context) error {
 	}
 	s.heads = newHeads(all)
 	for _, h := range all {
-		if h.stop != nil {
-			return &staleError{"a stream had stopped at an event that could not be read; it is tried again from the beginning"}
-		}
 		s.next = max(s.next, h.stream)
 	}
 	s.next++
@@ -118,13 +119,13 @@ func (s *Store) verify(ctx context.Context) error {
 	return nil
 }
 
-// Close ends every wait, waits for the batch under way, and closes the file.
-// Reads that are under way fail.
+// Close ends Follow and every wait, after the batch under way, and closes the
+// file. Reads that are under way fail. Closing again does nothing.
 func (s *Store) Close() error {
 	var err error
 	s.closing.Do(func() {
 		close(s.closed)
-		s.following.Lock() // Follow's context has to end too, or its next batch finds the store closed
+		s.following.Lock()
 		defer s.following.Unlock()
 		if s.writer != nil {
 			err = s.writer.close()
@@ -135,31 +136,19 @@ func (s *Store) Close() error {
 }
 
 func readHeads(ctx context.Context, db *sql.DB) (map[string]head, error) {
-	rows, err := db.QueryContext(ctx, `SELECT s.name, s.stream, s.sequence, t.sequence, t.type, t.version, t.error
-		FROM streams s LEFT JOIN stops t ON t.stream = s.stream`)
+	rows, err := db.QueryContext(ctx, `SELECT name, stream, sequence FROM streams`)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = rows.Close() }() // Err tells
 	all := map[string]head{}
 	for rows.Next() {
-		var (
-			name, kind, cause string
-			h                 head
-			at, version       sql.NullInt64
-		)
-		if err := rows.Scan(&name, &h.stream, &h.sequence, &at, (*nullable)(&kind), &version, (*nullable)(&cause)); err != nil {
+		var name string
+		var h head
+		if err := rows.Scan(&name, &h.stream, &h.sequence); err != nil {
 			return nil, err
-		}
-		if at.Valid {
-			h.stop = &stop{sequence: at.Int64, kind: kind, version: int(version.Int64), cause: cause}
 		}
 		all[name] = h
 	}
 	return all, rows.Err()
 }
-
-var (
-	_ Log = journal.Journal(nil)
-	_     = fault.Corrupt
-)

@@ -23,12 +23,14 @@ type writer struct {
 	statements map[string]*sql.Stmt
 }
 
+// Without statistics SQLite would take the primary key for these updates, and
+// read the whole stream for each: INDEXED BY says better.
 const (
 	insertMessage = `INSERT INTO messages (stream, conversation, sequence, time, role, text, command) VALUES (?, ?, ?, ?, ?, ?, ?)`
 	insertMemory  = `INSERT INTO memories (stream, sequence, time, id, kind, content) VALUES (?, ?, ?, ?, ?, ?)`
-	forgetMemory  = `UPDATE memories SET forgotten = ? WHERE stream = ? AND id = ? AND forgotten = 0`
+	forgetMemory  = `UPDATE memories INDEXED BY memories_by_id SET forgotten = ? WHERE stream = ? AND id = ? AND forgotten = 0`
 	insertCall    = `INSERT OR IGNORE INTO calls (stream, key, name, operation, arguments, conversation, issuedBy) VALUES (?, ?, ?, ?, ?, ?, ?)`
-	replaceResult = `UPDATE results SET replaced = ? WHERE stream = ? AND key = ? AND replaced = 0`
+	replaceResult = `UPDATE results INDEXED BY results_by_key SET replaced = ? WHERE stream = ? AND key = ? AND replaced = 0`
 	insertResult  = `INSERT INTO results (stream, conversation, sequence, time, key, phase, reason, status, text)
 		SELECT stream, conversation, ?, ?, key, ?, ?, ?, ? FROM calls WHERE stream = ? AND key = ?`
 	upsertStream = `INSERT INTO streams (stream, name, sequence) VALUES (?, ?, ?)

@@ -125,7 +125,7 @@ func testConcurrentAppends(t *testing.T, open Opener) {
 		byPosition[r.Position] = r
 	}
 	for _, r := range stored {
-		if diff := cmp.Diff(byPosition[r.Position], r); diff != "" {
+		if diff := cmp.Diff(byPosition[r.Position], r, asText); diff != "" {
 			t.Fatalf("returned and stored differ:\n%s", diff)
 		}
 	}

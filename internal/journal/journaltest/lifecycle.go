@@ -55,6 +55,19 @@ func testFencing(t *testing.T, open Opener) {
 	}
 }
 
+// testTakingTurns lets two handles claim the journal in turn. Neither is told
+// that it was fenced before it claims again, and must not believe what it knew.
+func testTakingTurns(t *testing.T, open Opener) {
+	handles := []journal.Journal{reader(t, open), reader(t, open)}
+	for n := range 6 {
+		j := handles[n%2]
+		claim(t, j)
+		mustAppend(t, j, journal.Batch{Stream: "a", Expected: int64(2 * n), Key: fmt.Sprint(n), Events: events(n, n)})
+		mustAppend(t, j, anywhere(fmt.Sprintf("s/%d", n), event(n))) // a stream that the other has not seen
+	}
+	sequencesAreWhole(t, readAll(t, handles[0]), 18)
+}
+
 func testUnclaimed(t *testing.T, open Opener) {
 	j := reader(t, open)
 	_, err := j.Append(soon(t), anywhere("a", event(1)))

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"database/sql"
 	"fmt"
 	"strings"
 	"sync"
@@ -74,7 +75,34 @@ func TestFullDisk(t *testing.T) {
 	mustVerify(t, path)
 }
 
-// TestReadOnly has the file become read-only, as a failing disk's does.
+// breakWrites makes the file read-only to the writer, as a failing disk does,
+// until the returned function is called. The tests may run as root, to whom
+// the file's mode would mean nothing.
+func breakWrites(t *testing.T, j *Journal) (mend func()) {
+	t.Helper()
+	readOnly, err := connectTo(j.path, "ro", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exchange := func(db *sql.DB) (before *sql.DB) {
+		err := j.submit(soon(t), &request{call: func() error {
+			j.writes.disconnect()
+			before, j.writes.db = j.writes.db, db
+			return nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return before
+	}
+	before := exchange(readOnly)
+	return func() {
+		if err := exchange(before).Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestReadOnly(t *testing.T) {
 	j := mustClaim(t, newPath(t))
 	first := mustAppend(t, j, batch("a", "first", 2))
@@ -82,41 +110,36 @@ func TestReadOnly(t *testing.T) {
 	b.Expected = 2
 	b.Blobs = []journal.Blob{journal.NewBlob([]byte("text"))}
 
-	for range 2 { // whatever broke, broke once
-		onWriter(t, j, "PRAGMA query_only = 1")
-		for range 2 {
-			_, err := j.Append(soon(t), b)
-			fails(t, err, journal.ErrUnavailable, "append to a: ", "readonly")
-			fails(t, j.Check(soon(t)), journal.ErrUnavailable, "check journal")
-		}
-		if got := readAll(t, j); len(got) != len(first) {
-			t.Errorf("%d records are readable, want %d", len(got), len(first))
-		}
-		// A refusal needs no writing, and is still told.
-		_, err := j.Append(soon(t), journal.Batch{Stream: "a", Expected: 1, Events: b.Events})
-		if !isRefusal(err) {
-			t.Errorf("append at another version: %v", err)
-		}
-		onWriter(t, j, "PRAGMA query_only = 0")
-		if err := j.Check(soon(t)); err != nil {
-			t.Error(err)
-		}
+	mend := breakWrites(t, j)
+	for range 2 {
+		_, err := j.Append(soon(t), b)
+		fails(t, err, journal.ErrUnavailable, "append to a: ", "readonly")
+		fails(t, j.Check(soon(t)), journal.ErrUnavailable, "check journal", "readonly")
 	}
-	second := mustAppend(t, j, b)
-	if second[0].Sequence != 3 {
-		t.Errorf("the append after the failures has sequence %d, want 3", second[0].Sequence)
+	if got := readAll(t, j); len(got) != len(first) {
+		t.Errorf("%d records are readable, want %d", len(got), len(first))
 	}
+	mend()
+	if err := j.Check(soon(t)); err != nil {
+		t.Error(err)
+	}
+	if got := mustAppend(t, j, b)[0].Sequence; got != 3 {
+		t.Errorf("the append after the failures has sequence %d, want 3", got)
+	}
+}
 
-	onWriter(t, j, "PRAGMA query_only = 1")
+func TestClaimOfAReadOnlyFile(t *testing.T) {
+	j := mustClaim(t, newPath(t))
+	mend := breakWrites(t, j)
 	_, err := j.Claim(soon(t))
-	fails(t, err, journal.ErrUnavailable)
-	_, err = j.Append(soon(t), b)
+	fails(t, err, journal.ErrUnavailable, "claim journal", "readonly")
+	_, err = j.Append(soon(t), batch("a", "k", 1))
 	fails(t, err, journal.ErrFenced) // it has no epoch, and does not guess one
-	onWriter(t, j, "PRAGMA query_only = 0")
+	mend()
 	if _, err := j.Claim(soon(t)); err != nil {
 		t.Fatal(err)
 	}
-	mustAppend(t, j, batch("a", "third", 1))
+	mustAppend(t, j, batch("a", "k", 1))
 }
 
 // TestFailureUndoesNewStreams has a transaction fail that had numbered a

@@ -16,7 +16,7 @@ func init() { childRoles["limited"] = appendUnderLimit }
 
 // appendUnderLimit has the operating system refuse every write past a file
 // size, in a process of its own because the limit is the process's. It does
-// that twice, once while the write-ahead log grows and once from where it is.
+// that twice, and expects to append again each time the limit is lifted.
 func appendUnderLimit(path string) error {
 	signal.Ignore(syscall.SIGXFSZ) // or the refusal ends the process
 	ctx := context.Background()
@@ -37,7 +37,7 @@ func appendUnderLimit(path string) error {
 		if err != nil {
 			return err
 		}
-		limited := syscall.Rlimit{Cur: uint64(info.Size()) + (1-round)*100_000, Max: limit.Max}
+		limited := syscall.Rlimit{Cur: uint64(info.Size()) + (1-round)*400_000, Max: limit.Max}
 		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limited); err != nil {
 			return err
 		}
@@ -46,15 +46,16 @@ func appendUnderLimit(path string) error {
 				break
 			}
 		}
-		if checkErr := j.Check(ctx); !errors.Is(err, journal.ErrUnavailable) || !errors.Is(checkErr, journal.ErrUnavailable) {
-			return fmt.Errorf("append under the limit: %v; check: %v", err, checkErr)
+		if !errors.Is(err, journal.ErrUnavailable) {
+			return fmt.Errorf("append under the limit: %w", err)
 		}
 		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
 			return err
 		}
-		if err := j.Check(ctx); err != nil {
+		if _, err := j.Append(ctx, batch("a", fmt.Sprint(appended), 3)); err != nil {
 			return err
 		}
+		appended++
 	}
 	fmt.Println(appended)
 	return j.Close()
@@ -74,7 +75,7 @@ func TestRefusedWrites(t *testing.T) {
 		t.Fatal(err)
 	}
 	j := mustClaim(t, path)
-	if got := len(readAll(t, j)); appended == 0 || got != 3*appended {
+	if got := len(readAll(t, j)); appended < 10 || got != 3*appended {
 		t.Errorf("%d records of %d batches of 3", got, appended)
 	}
 	mustAppend(t, j, batch("a", fmt.Sprint(appended), 3)) // the key is free

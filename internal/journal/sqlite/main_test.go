@@ -61,10 +61,9 @@ func startChild(t *testing.T, role, path string) *child {
 	return &child{cmd: cmd, lines: bufio.NewScanner(out)}
 }
 
-
 func soon(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

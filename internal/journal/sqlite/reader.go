@@ -36,16 +36,16 @@ func newReader(ctx context.Context, path string) (*reader, error) {
 
 func (r *reader) prepare(ctx context.Context) error {
 	const (
-		columns = `SELECT e.position, s.name, e.sequence, e.time, e.epoch, e.type, e.version, e.subject, e.data `
-		joined  = columns + `FROM events e JOIN streams s ON s.id = e.stream `
-		// CROSS JOIN makes SQLite look the stream up first, whatever it thinks.
+		// CROSS JOIN keeps SQLite from choosing the other table to begin with.
+		columns  = `SELECT e.position, s.name, e.sequence, e.time, e.epoch, e.type, e.version, e.subject, e.data `
+		ofAll    = columns + `FROM events e CROSS JOIN streams s ON s.id = e.stream `
 		ofStream = columns + `FROM streams s CROSS JOIN events e ON e.stream = s.id WHERE s.name = ? `
 	)
 	statements := []struct {
 		into **sql.Stmt
 		text string
 	}{
-		{&r.all, joined + `WHERE e.position > ? ORDER BY e.position LIMIT ?`},
+		{&r.all, ofAll + `WHERE e.position > ? ORDER BY e.position LIMIT ?`},
 		{&r.stream, ofStream + `AND e.sequence >= ? ORDER BY e.sequence LIMIT ?`},
 		{&r.subject, ofStream + `AND e.subject = ? ORDER BY e.position`},
 		{&r.head, `SELECT coalesce(max(sequence), 0) FROM events WHERE stream = (SELECT id FROM streams WHERE name = ?)`},

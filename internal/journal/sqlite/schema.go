@@ -6,6 +6,7 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"os"
 	"sync"
 
 	"github.com/pressly/goose/v3"
@@ -65,6 +66,9 @@ func inspectSchema(ctx context.Context, db *sql.DB) (finding, error) {
 // migrate creates the schema, or brings it up to date. It may be cut off
 // anywhere, and is then completed by the next Open.
 func migrate(ctx context.Context, path string) error {
+	if err := create(path); err != nil {
+		return err
+	}
 	db, err := connectToWrite(path)
 	if err != nil {
 		return err
@@ -74,6 +78,22 @@ func migrate(ctx context.Context, path string) error {
 		err = closeErr
 	}
 	return diagnose(err)
+}
+
+// create makes an empty file, if there is none, that only its owner may read.
+// The files that SQLite puts beside it have the same mode.
+//
+// A file that exists must not be opened here, only to be closed: that would
+// drop every lock that SQLite has on it in this process.
+func create(path string) error {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if os.IsExist(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return file.Close()
 }
 
 func applyMigrations(ctx context.Context, db *sql.DB) error {

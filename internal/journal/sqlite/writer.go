@@ -247,13 +247,14 @@ func (w *writer) transact(body func(context.Context, *connection) error) error {
 // ErrUnavailable, and the next attempt starts afresh.
 func (w *writer) attempt(body func(context.Context, *connection) error) error {
 	ctx := context.Background()
-	err := w.connect(ctx)
-	if err != nil {
+	if err := w.connect(ctx); err != nil {
 		return unavailable(err)
 	}
-	if _, err = w.conn.begin.ExecContext(ctx); err == nil {
-		err = body(ctx, w.conn)
+	if _, err := w.conn.begin.ExecContext(ctx); err != nil {
+		w.disconnect() // there is nothing to undo, and the next one may do better
+		return unavailable(err)
 	}
+	err := body(ctx, w.conn)
 	if err == nil {
 		_, err = w.conn.commit.ExecContext(ctx)
 	}

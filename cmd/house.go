@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	edictv1 "github.com/edict-dev/edict/api/v1alpha1"
+	"github.com/edict-dev/edict/internal/agent"
+	"github.com/edict-dev/edict/internal/controller"
+	"github.com/edict-dev/edict/internal/decision"
+	"github.com/edict-dev/edict/internal/execution"
+	"github.com/edict-dev/edict/internal/fault"
+	"github.com/edict-dev/edict/internal/journal"
+	"github.com/edict-dev/edict/internal/policy"
+	"github.com/edict-dev/edict/internal/projection"
+)
+
+// house is the rooms, and the wires between them.
+type house struct {
+	mgr       manager.Manager
+	log       *slog.Logger
+	interval  time.Duration
+	bells     controller.Doorbells
+	engine    *execution.Engine
+	store     *projection.Store
+	views     *controller.Views
+	ringViews func(agent types.NamespacedName, after time.Duration)
+	lost      chan struct{} // another writer has claimed the journal
+}
+
+// build makes the rooms over a journal, and registers what runs with the manager.
+func build(ctx context.Context, mgr manager.Manager, j journal.Journal, f *flags, log *slog.Logger) (*house, error) {
+	h := &house{mgr: mgr, log: log, interval: f.statusInterval, lost: make(chan struct{}, 1)}
+	outbound, err := f.outbound()
+	if err != nil {
+		return nil, err
+	}
+	h.store, err = projection.Open(ctx, f.projections, j, projection.Options{OnChange: h.changed})
+	if err != nil {
+		return nil, err
+	}
+	secrets := &controller.Secrets{Live: mgr.GetAPIReader(), Now: time.Now}
+	h.views = &controller.Views{Reader: mgr.GetClient()}
+	h.engine = execution.New(execution.Options{
+		Journal: j, Authorise: policy.Authorise, Contexts: h.views, Secrets: secrets,
+		Decider: decision.New(decision.Options{Transport: execution.NewOutboundTransport(outbound), Denied: denied}),
+		Caller:  execution.NewAPICaller(outbound),
+		Poke:    func(ns, name string) { h.bells.Commands.Ring(types.NamespacedName{Namespace: ns, Name: name}) },
+		Health:  h.health, Lost: func() { h.lost <- struct{}{} },
+		Workers: f.workers, Log: log,
+	})
+	h.views.Engine = h.engine
+	reconcilers := controller.Reconcilers{
+		Commands: &controller.CommandReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Engine: h.engine, Now: time.Now,
+			Changed: func(a types.NamespacedName) { h.bells.Agents.RingAfter(a, h.interval) }},
+		Agents: &controller.AgentReconciler{Client: mgr.GetClient(), Engine: h.engine, Secrets: secrets, CheckMenu: checkMenu,
+			Recorder: mgr.GetEventRecorder("edict")},
+		Views: &controller.ContextViewReconciler{Client: mgr.GetClient(), Views: h.views, Freshness: h.store,
+			Recorder: mgr.GetEventRecorder("edict")},
+		Doorbells: &h.bells, Concurrency: controller.Concurrency{Commands: f.commandWorkers, Others: 2},
+	}
+	h.ringViews = reconcilers.RingViews
+	if err := reconcilers.Setup(ctx, mgr); err != nil {
+		return nil, err
+	}
+	return h, errors.Join(mgr.Add(manager.RunnableFunc(h.write)), mgr.Add(manager.RunnableFunc(h.store.Follow)))
+}
+
+// write runs the write side for as long as this process leads.
+func (h *house) write(ctx context.Context) error {
+	if err := h.engine.Start(ctx); err != nil {
+		return err
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+	case <-h.lost:
+		err = errors.New("another process has claimed the journal; this one can record nothing, and ends")
+	}
+	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+	defer cancel()
+	h.engine.Stop(within)
+	return err
+}
+
+// health lets every Agent say whether the journal takes writes.
+func (h *house) health(err error) {
+	if err != nil {
+		h.log.Error("the journal does not take writes; nothing is decided or executed until it does", "error", err.Error())
+	} else {
+		h.log.Info("the journal takes writes again")
+	}
+	go func() { // listing takes a while, and the caller must not wait
+		var agents edictv1.AgentList
+		if h.mgr.GetClient().List(context.Background(), &agents) != nil {
+			return // their slow look stands in
+		}
+		for i := range agents.Items {
+			h.bells.Agents.Ring(client.ObjectKeyFromObject(&agents.Items[i]))
+		}
+	}()
+}
+
+// changed lets the views of streams that grew be looked at, soon and once.
+func (h *house) changed(streams []string) {
+	for _, stream := range streams {
+		namespace, name := agent.ParseStream(stream)
+		h.ringViews(types.NamespacedName{Namespace: namespace, Name: name}, h.interval)
+	}
+}
+
+// checkMenu says whether an agent's menu can be offered and enforced.
+func checkMenu(p agent.Profile) error {
+	for _, op := range p.Operations {
+		if err := policy.CheckParameters(op); err != nil {
+			return fault.NewInvalid(edictv1.ReasonMenuInvalid, "%s", err)
+		}
+	}
+	return decision.CheckMenu(p)
+}
+
+// denied recognises a connection to a model that the outbound rules refused.
+func denied(err error) (string, bool) {
+	var refused *execution.OutboundDenied
+	if !errors.As(err, &refused) {
+		return "", false
+	}
+	return refused.Address, true
+}

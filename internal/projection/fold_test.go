@@ -1,0 +1,85 @@
+package projection
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/edict-dev/edict/internal/agent"
+	"github.com/edict-dev/edict/internal/journal"
+)
+
+func TestFold(t *testing.T) {
+	call := accept("book-1", "ada", callIntent("book", `{"b":2,"a":1}`))
+	call.IssuedBy = &agent.Issue{Command: "ask-key", Step: 1}
+	ask := agent.NewIntent(agent.Ask, agent.AskPayload{Conversation: "ada", Message: "hello"})
+	cases := map[string]struct {
+		event agent.Event
+		want  change
+	}{
+		"a message is a turn of the user":         {agent.MessageReceived{Conversation: "ada", Text: "hi"}, messageAdded{conversation: "ada", command: "k", role: User, text: "hi"}},
+		"a response is a turn of the agent":       {agent.ResponseGiven{Conversation: "ada", Text: "hi"}, messageAdded{conversation: "ada", command: "k", role: Agent, text: "hi"}},
+		"a memory is saved":                       {agent.MemorySaved{ID: "m", Kind: "preference", Content: "window"}, memoryAdded{id: "m", kind: "preference", content: "window"}},
+		"a memory is forgotten":                   {agent.MemoryForgotten{ID: "m"}, memoryForgotten{id: "m"}},
+		"a call is remembered for its result":     {call, callAccepted{key: "k", name: "book-1", operation: "book", arguments: `{"a":1,"b":2}`, conversation: "ada", issuedBy: "ask-key"}},
+		"an ask has no result":                    {accept("ask", "ada", ask), nil},
+		"an effect's answer is a result":          {agent.AttemptSucceeded{Status: 200, Result: "ok"}, callEnded{key: "k", phase: agent.Succeeded, status: 200, text: "ok"}},
+		"a refusal is a result":                   {agent.CommandRefused{Reason: "NotOnMenu", Message: "no"}, callEnded{key: "k", phase: agent.Failed, reason: "NotOnMenu", text: "no"}},
+		"a failure is a result":                   {agent.CommandFailed{Reason: "Timeout", Message: "no"}, callEnded{key: "k", phase: agent.Failed, reason: "Timeout", text: "no"}},
+		"a cancellation is a result":              {agent.CommandCancelled{Reason: "ParentEnded", Message: "no"}, callEnded{key: "k", phase: agent.Cancelled, reason: "ParentEnded", text: "no"}},
+		"a lost outcome is a result":              {agent.OutcomeLost{Reason: "AttemptInterrupted", Message: "?"}, callEnded{key: "k", phase: agent.OutcomeUnknown, reason: "AttemptInterrupted", text: "?"}},
+		"an approval changes nothing":             {agent.CommandApproved{}, nil},
+		"a context changes nothing":               {agent.ContextBuilt{}, nil},
+		"a decision changes nothing":              {agent.DecisionMade{}, nil},
+		"an attempt changes nothing":              {agent.AttemptStarted{}, nil},
+		"a failed attempt changes nothing":        {agent.AttemptFailed{}, nil},
+		"an abandoned attempt changes nothing":    {agent.AttemptAbandoned{}, nil},
+		"that a command is over changes nothing":  {agent.CommandSucceeded{}, nil},
+		"a wish to cancel changes nothing":        {agent.CancelRequested{}, nil},
+		"the agent's deletion changes nothing":    {agent.AgentDeleted{}, nil},
+		"a long answer is cut, and says how much": {agent.AttemptSucceeded{Result: strings.Repeat("ä", MaxText)}, callEnded{key: "k", phase: agent.Succeeded, text: strings.Repeat("ä", MaxText/2) + " … (32768 more bytes are in the journal)"}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			got, err := fold(journal.Record{Sequence: 1, Event: journal.Event(agent.Encode("k", c.event))})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(messageAdded{}, memoryAdded{}, memoryForgotten{}, callAccepted{}, callEnded{})); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestFoldRefusesWhatItCannotRead(t *testing.T) {
+	cases := map[string]journal.Event{
+		"an unknown type":                      {Type: "MoodChanged", Version: 1, Data: json.RawMessage(`{}`)},
+		"a later version":                      {Type: "MemorySaved", Version: 2, Data: json.RawMessage(`{}`)},
+		"a later version of a silent event":    {Type: "DecisionMade", Version: 2, Data: json.RawMessage(`{}`)},
+		"a payload of another shape":           {Type: "MemorySaved", Version: 1, Data: json.RawMessage(`{"id":7}`)},
+		"a payload that is no object":          {Type: "CommandFailed", Version: 1, Data: json.RawMessage(`"x"`)},
+		"an acceptance without a known intent": {Type: "CommandAccepted", Version: 1, Data: json.RawMessage(`{"intent":5}`)},
+	}
+	for name, e := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got, err := fold(journal.Record{Sequence: 1, Event: e}); err == nil {
+				t.Errorf("got %v", got)
+			}
+		})
+	}
+}
+
+func FuzzFold(f *testing.F) {
+	f.Add("MemorySaved", 1, "k", []byte(`{"id":"m"}`))
+	f.Add("CommandAccepted", 1, "k", []byte(`{"intent":{"type":"callAPI","payload":{"arguments":[1]}}}`))
+	f.Fuzz(func(t *testing.T, kind string, version int, subject string, data []byte) {
+		got, err := fold(journal.Record{Sequence: 1, Event: journal.Event{Type: kind, Version: version, Subject: subject, Data: data}})
+		if ended, ok := got.(callEnded); err == nil && ok && !utf8.ValidString(ended.text) {
+			t.Errorf("a text that is no UTF-8: %q", ended.text)
+		}
+	})
+}

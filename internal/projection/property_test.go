@@ -1,0 +1,146 @@
+package projection
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/edict-dev/edict/internal/agent"
+	"github.com/edict-dev/edict/internal/journal"
+)
+
+// TestMain runs fewer examples than rapid's hundred: SQLite is slow under the
+// race detector. -rapid.checks asks for more.
+func TestMain(m *testing.M) {
+	if err := flag.Set("rapid.checks", "25"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
+
+// anyEvent adds to the log what may happen to an agent: a few streams, commands,
+// conversations and memories, so that they meet.
+func anyEvent(t *rapid.T, log *memoryLog) {
+	name := rapid.SampledFrom([]string{"travel/a", "travel/b", "travel/a@2"}).Draw(t, "stream")
+	subject := rapid.SampledFrom([]string{"k1", "k2", "k3"}).Draw(t, "subject")
+	conversation := rapid.SampledFrom([]string{"", "ada", "bob"}).Draw(t, "conversation")
+	text := rapid.StringN(0, 8, -1).Draw(t, "text")
+	switch rapid.IntRange(0, 12).Draw(t, "event") {
+	case 0:
+		log.add(name, subject, agent.MessageReceived{Conversation: conversation, Text: text})
+	case 1:
+		log.add(name, subject, agent.ResponseGiven{Conversation: conversation, Text: text})
+	case 2, 3:
+		log.add(name, subject, agent.MemorySaved{ID: subject, Kind: conversation, Content: text})
+	case 4:
+		log.add(name, subject, agent.MemoryForgotten{ID: subject})
+	case 5, 6:
+		log.add(name, subject, accept(subject, conversation, callIntent("book", `{}`)))
+	case 7:
+		log.add(name, subject, accept(subject, conversation, agent.Intent{Type: agent.Ask, Payload: json.RawMessage(`{}`)}))
+	case 8:
+		log.add(name, subject, agent.AttemptSucceeded{Attempt: 1, Result: text})
+	case 9:
+		log.add(name, subject, agent.OutcomeLost{Reason: "Lost", Message: text})
+	case 10:
+		log.add(name, subject, agent.CommandFailed{Reason: "Failed", Message: text})
+	case 11:
+		log.add(name, subject, agent.DecisionMade{Step: 1})
+	case 12:
+		if rapid.IntRange(0, 9).Draw(t, "luck") == 0 {
+			log.raw(name, journal.Event{Type: "Unheard", Version: 1, Data: json.RawMessage(`{}`)})
+		}
+	}
+}
+
+// A projection that was made in random batches, closed, killed and opened again
+// in between, tells the same as one made at once, as of every sequence, and so it
+// told whenever that sequence was the newest.
+func TestRebuildEqualsIncremental(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		dir, err := os.MkdirTemp(t.TempDir(), "")
+		if err != nil {
+			rt.Fatal(err)
+		}
+		log := newLog()
+		generation := 0
+		file := func() string { return filepath.Join(dir, fmt.Sprintf("%d.db", generation)) }
+		s := mustOpen(rt, file(), log)
+		defer func() { _ = s.Close() }()
+		earlier := map[string]any{}
+		for range rapid.IntRange(1, 8).Draw(rt, "rounds") {
+			for range rapid.IntRange(0, 6).Draw(rt, "appended") {
+				anyEvent(rt, log)
+			}
+			s.options.Batch = rapid.IntRange(1, 5).Draw(rt, "batch")
+			for range rapid.IntRange(0, 4).Draw(rt, "batches") {
+				if _, err := s.advance(context.Background()); err != nil {
+					rt.Fatal(err)
+				}
+			}
+			for name := range log.heads {
+				seen, _ := s.Head(context.Background(), name)
+				snapshot(t, s, name, seen, earlier)
+			}
+			switch rapid.SampledFrom([]string{"go on", "go on", "go on", "close", "kill"}).Draw(rt, "then") {
+			case "close":
+				_ = s.Close()
+				s = mustOpen(rt, file(), log)
+			case "kill":
+				from := file()
+				generation++
+				copyAsKilled(rt, from, file())
+				_ = s.Close()
+				s = mustOpen(rt, file(), log)
+			}
+		}
+		s.options.Batch = 512
+		catchUp(t, s)
+
+		generation++
+		fresh := mustOpen(rt, file(), log)
+		defer func() { _ = fresh.Close() }()
+		catchUp(t, fresh)
+		want := everything(t, fresh, log)
+		if diff := cmp.Diff(want, everything(t, s, log)); diff != "" {
+			rt.Fatalf("(-fresh +incremental)\n%s", diff)
+		}
+		for key, told := range earlier {
+			if diff := cmp.Diff(want[key], told); diff != "" {
+				rt.Fatalf("%s (-now +when it was the newest)\n%s", key, diff)
+			}
+		}
+	})
+}
+
+func mustOpen(t *rapid.T, file string, log Log) *Store {
+	s, err := Open(context.Background(), file, log, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// copyAsKilled copies what a killed process leaves: the file and its write-ahead log.
+func copyAsKilled(t *rapid.T, from, to string) {
+	for _, suffix := range []string{"", "-wal"} {
+		data, err := os.ReadFile(from + suffix)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			err = os.WriteFile(to+suffix, data, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}

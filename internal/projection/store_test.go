@@ -1,0 +1,450 @@
+package projection
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/edict-dev/edict/internal/agent"
+	"github.com/edict-dev/edict/internal/fault"
+	"github.com/edict-dev/edict/internal/journal"
+)
+
+const stream = "travel/concierge"
+
+// open opens a projection in a directory of the test's own, and closes it at its end.
+func open(t testing.TB, path string, log Log, options Options) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), path, log, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closed(t, s) })
+	return s
+}
+
+func closed(t testing.TB, s *Store) {
+	t.Helper()
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func path(t testing.TB) string { return filepath.Join(t.TempDir(), "projection.db") }
+
+// projected returns a store that has seen all of the log.
+func projected(t testing.TB, log Log) *Store {
+	t.Helper()
+	s := open(t, path(t), log, Options{})
+	catchUp(t, s)
+	return s
+}
+
+func catchUp(t testing.TB, s *Store) {
+	t.Helper()
+	for {
+		n, err := s.advance(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			return
+		}
+	}
+}
+
+func TestConversationsAreApartAndInOrder(t *testing.T) {
+	log := newLog()
+	log.add(stream, "a1", accept("a1", "ada", agent.Intent{Type: agent.Ask}), agent.MessageReceived{Conversation: "ada", Text: "one"})
+	log.add(stream, "b1", agent.MessageReceived{Conversation: "bob", Text: "secret"})
+	log.add("travel/other", "o1", agent.MessageReceived{Conversation: "ada", Text: "elsewhere"})
+	log.add(stream, "a1", agent.ResponseGiven{Conversation: "ada", Text: "two"})
+	end := log.add(stream, "a2", agent.MessageReceived{Conversation: "ada", Text: "three"})
+	s := projected(t, log)
+
+	got, err := s.Messages(t.Context(), Scope{Stream: stream, AsOf: end, Limit: 2}, "ada")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Message{
+		{Sequence: 5, Time: epoch.Add(18 * time.Second), Role: User, Text: "three", Command: "a2"},
+		{Sequence: 4, Time: epoch.Add(15 * time.Second), Role: Agent, Text: "two", Command: "a1"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	if got, _ := s.Messages(t.Context(), Scope{Stream: stream, AsOf: 3, Limit: 9}, "ada"); len(got) != 1 {
+		t.Errorf("as of sequence 3: %v", got)
+	}
+}
+
+func TestMemoriesHoldFromSavedUntilForgotten(t *testing.T) {
+	log := newLog()
+	log.add(stream, "1", agent.MemorySaved{ID: "m1", Kind: "preference", Content: "window"})
+	log.add(stream, "2", agent.MemorySaved{ID: "m2", Kind: "fact", Content: "lives in Zurich"})
+	log.add(stream, "3", agent.MemoryForgotten{ID: "m1"})
+	log.add(stream, "4", agent.MemorySaved{ID: "m2", Kind: "fact", Content: "lives in Basel"})
+	log.add(stream, "5", agent.MemorySaved{ID: "m3", Kind: "note", Content: "likes trains"})
+	log.add(stream, "6", agent.AgentDeleted{})
+	s := projected(t, log)
+
+	cases := []struct {
+		asOf  int64
+		limit int
+		kinds []string
+		want  []string
+	}{
+		{0, 9, nil, nil},
+		{1, 9, nil, []string{"window"}},
+		{2, 9, nil, []string{"lives in Zurich", "window"}},
+		{3, 9, nil, []string{"lives in Zurich"}},
+		{6, 9, nil, []string{"likes trains", "lives in Basel"}},
+		{6, 9, []string{"fact"}, []string{"lives in Basel"}},
+		{2, 9, []string{"preference", "fact", "fact"}, []string{"lives in Zurich", "window"}},
+		{6, 1, []string{"fact", "note"}, []string{"likes trains"}},
+	}
+	for _, c := range cases {
+		got, err := s.Memories(t.Context(), Scope{Stream: stream, AsOf: c.asOf, Limit: c.limit}, c.kinds...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var contents []string
+		for _, m := range got {
+			contents = append(contents, m.Content)
+		}
+		if diff := cmp.Diff(c.want, contents); diff != "" {
+			t.Errorf("as of %d, kinds %v (-want +got)\n%s", c.asOf, c.kinds, diff)
+		}
+	}
+}
+
+func TestResultsAreSeenInTheirConversation(t *testing.T) {
+	log := newLog()
+	log.add(stream, "a", accept("for-ada", "ada", callIntent("book", `{"seat":"14A"}`)), agent.AttemptSucceeded{Attempt: 1, Status: 201, Result: "booked"}, agent.CommandSucceeded{})
+	log.add(stream, "b", accept("for-bob", "bob", callIntent("book", `{}`)), agent.CommandRefused{Reason: "Suspended", Message: "not now"})
+	log.add(stream, "n", accept("for-all", "", callIntent("list", ``)), agent.AttemptSucceeded{Attempt: 1, Result: "[]"})
+	end := log.add(stream, "q", accept("ask", "ada", agent.Intent{Type: agent.Ask}), agent.CommandFailed{Reason: "StepLimitReached"})
+	s := projected(t, log)
+
+	names := func(conversation string) (names []string) {
+		got, err := s.Results(t.Context(), Scope{Stream: stream, AsOf: end, Limit: 10}, conversation)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range got {
+			names = append(names, r.Command)
+		}
+		return names
+	}
+	for conversation, want := range map[string][]string{"ada": {"for-all", "for-ada"}, "bob": {"for-all", "for-bob"}, "": {"for-all"}, "eve": {"for-all"}} {
+		if diff := cmp.Diff(want, names(conversation)); diff != "" {
+			t.Errorf("conversation %q (-want +got)\n%s", conversation, diff)
+		}
+	}
+	got, _ := s.Results(t.Context(), Scope{Stream: stream, AsOf: 2, Limit: 1}, "ada")
+	want := []Result{{
+		Sequence: 2, Time: epoch.Add(6 * time.Second), Command: "for-ada", Key: "a", Operation: "book", Arguments: `{"seat":"14A"}`,
+		Conversation: "ada", Phase: agent.Succeeded, Status: 201, Text: "booked",
+	}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+func TestASettledOutcomeReplacesTheUnknownOne(t *testing.T) {
+	log := newLog()
+	log.add(stream, "a", accept("book-1", "", callIntent("book", `{}`)), agent.OutcomeLost{Reason: "AttemptInterrupted", Message: "unknown"})
+	log.add(stream, "a", agent.AttemptSucceeded{Attempt: 1, Result: "booked"})
+	s := projected(t, log)
+	for asOf, want := range map[int64]agent.Phase{2: agent.OutcomeUnknown, 3: agent.Succeeded} {
+		got, err := s.Results(t.Context(), Scope{Stream: stream, AsOf: asOf, Limit: 9}, "")
+		if err != nil || len(got) != 1 || got[0].Phase != want {
+			t.Errorf("as of %d: %v, %v; want %s", asOf, got, err, want)
+		}
+	}
+}
+
+func TestAReadBeyondWhatIsProjectedIsRefused(t *testing.T) {
+	log := newLog()
+	log.add(stream, "1", agent.MemorySaved{ID: "m1"})
+	s := projected(t, log)
+	log.add(stream, "2", agent.MemorySaved{ID: "m2"})
+	_, err := s.Memories(t.Context(), Scope{Stream: stream, AsOf: 2, Limit: 1})
+	if f := fault.Of(err); !fault.Is(err, fault.Wait) || f.Reason != "ProjectionBehind" || !strings.Contains(f.Message, "has seen 1, the journal holds 2") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := s.Memories(t.Context(), Scope{Stream: stream, AsOf: 1}); !fault.Is(err, fault.Invalid) {
+		t.Errorf("without a limit: %v", err)
+	}
+	if lag, err := s.Lag(t.Context(), stream); lag != 1 || err != nil {
+		t.Errorf("lag %d, %v", lag, err)
+	}
+}
+
+func TestAnUnreadableEventStopsItsStreamAlone(t *testing.T) {
+	log := newLog()
+	log.add(stream, "1", agent.MemorySaved{ID: "m1"})
+	log.raw(stream, journal.Event{Type: "MoodChanged", Version: 3, Data: json.RawMessage(`{}`)})
+	log.add(stream, "3", agent.MemorySaved{ID: "m3"})
+	log.add("travel/other", "1", agent.MemorySaved{ID: "o1"})
+	file := path(t)
+	s := open(t, file, log, Options{Batch: 1})
+	catchUp(t, s)
+
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	for name, err := range map[string]error{"WaitFor": s.WaitFor(ctx, stream, 3), "Stopped": s.Stopped()[stream]} {
+		f := fault.Of(err)
+		if !fault.Is(err, fault.Corrupt) || f.Reason != "UnreadableEvent" || !strings.Contains(f.Message, "its event MoodChanged.v3 at sequence 2") || !strings.Contains(f.Message, stream) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if seen, err := s.Head(ctx, stream); seen != 1 || !fault.Is(err, fault.Corrupt) {
+		t.Errorf("head %d, %v", seen, err)
+	}
+	if got, err := s.Memories(ctx, Scope{Stream: stream, AsOf: 1, Limit: 9}); len(got) != 1 || err != nil {
+		t.Errorf("what is older cannot be read: %v, %v", got, err)
+	}
+	if _, err := s.Memories(ctx, Scope{Stream: stream, AsOf: 3, Limit: 9}); !fault.Is(err, fault.Corrupt) {
+		t.Errorf("what is later can be read: %v", err)
+	}
+	if seen, err := s.Head(ctx, "travel/other"); seen != 1 || err != nil {
+		t.Errorf("the other stream: %d, %v", seen, err)
+	}
+	closed(t, s)
+	if again := open(t, file, log, Options{}); again.Rebuilt() == "" {
+		t.Error("a version of Edict that knows the event would not look at it")
+	}
+}
+
+func TestAHoleInAStreamStopsIt(t *testing.T) {
+	log := newLog()
+	log.add(stream, "1", agent.MemorySaved{ID: "m1"}, agent.MemorySaved{ID: "m2"}, agent.MemorySaved{ID: "m3"})
+	log.records = slices.Delete(log.records, 1, 2)
+	log.records[1].Position = 6
+	s := projected(t, log)
+	if seen, err := s.Head(t.Context(), stream); seen != 1 || !fault.Is(err, fault.Corrupt) {
+		t.Errorf("head %d, %v", seen, err)
+	}
+}
+
+func TestABatchThatFailsInItsMiddleChangesNothing(t *testing.T) {
+	log := newLog()
+	log.add(stream, "1", agent.MemorySaved{ID: "good"}, agent.MemorySaved{ID: "bad"})
+	s := open(t, path(t), log, Options{})
+	if _, err := s.writer.conn.ExecContext(t.Context(), `CREATE TRIGGER full BEFORE INSERT ON memories WHEN NEW.id = 'bad'
+		BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END`); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Follow(t.Context()); err == nil || !strings.Contains(err.Error(), "MemorySaved of travel/concierge at sequence 2") {
+		t.Errorf("got %v", err)
+	}
+	if seen, _ := s.Head(t.Context(), stream); seen != 0 {
+		t.Errorf("half a batch is published: %d", seen)
+	}
+	if _, err := s.writer.conn.ExecContext(t.Context(), `DROP TRIGGER full`); err != nil {
+		t.Fatal(err)
+	}
+	catchUp(t, s)
+	if diff := cmp.Diff(everything(t, projected(t, log), log), everything(t, s, log)); diff != "" {
+		t.Errorf("(-fresh +this)\n%s", diff)
+	}
+}
+
+func TestFollowWakesWhoWaits(t *testing.T) {
+	log := newLog()
+	var mu sync.Mutex
+	var told []string
+	s := open(t, path(t), log, Options{OnChange: func(streams []string) {
+		mu.Lock()
+		defer mu.Unlock()
+		told = append(told, streams...)
+	}})
+	done := make(chan error)
+	go func() { done <- s.Follow(t.Context()) }()
+	waited := make(chan error)
+	go func() { waited <- s.WaitFor(t.Context(), stream, 2) }()
+	log.add(stream, "1", agent.MemorySaved{ID: "m1"})
+	log.add(stream, "2", agent.MemorySaved{ID: "m2"})
+	if err := <-waited; err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Memories(t.Context(), Scope{Stream: stream, AsOf: 2, Limit: 9}); len(got) != 2 || err != nil {
+		t.Errorf("not readable after the wait: %v, %v", got, err)
+	}
+	closed(t, s)
+	if err := <-done; err != nil {
+		t.Errorf("closing the store ends Follow with %v", err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(told) == 0 || told[0] != stream {
+		t.Errorf("OnChange was told %v", told)
+	}
+	if len(s.heads.waiting) != 0 {
+		t.Errorf("waits are left over: %v", s.heads.waiting)
+	}
+}
+
+func TestWaitForEndsWithItsContext(t *testing.T) {
+	s := projected(t, newLog())
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if err := s.WaitFor(ctx, stream, 1); !fault.Is(err, fault.Wait) || !strings.Contains(err.Error(), "has seen 0, the journal holds 0") {
+		t.Errorf("after its deadline: %v", err)
+	}
+	ctx, cancel = context.WithCancel(t.Context())
+	cancel()
+	if err := s.WaitFor(ctx, stream, 1); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	waited := make(chan error)
+	go func() { waited <- s.WaitFor(context.Background(), stream, 1) }()
+	closed(t, s)
+	if err := <-waited; !errors.Is(err, errClosed) {
+		t.Errorf("closed: %v", err)
+	}
+	if len(s.heads.waiting) != 0 {
+		t.Errorf("waits are left over: %v", s.heads.waiting)
+	}
+}
+
+func TestOpenDropsWhatItCannotGoOnWith(t *testing.T) {
+	log := newLog()
+	log.add(stream, "1", agent.MemorySaved{ID: "m1"}, agent.MemorySaved{ID: "m2"})
+	other := newLog()
+	other.add(stream, "1", agent.MemorySaved{ID: "x1"}, agent.MemorySaved{ID: "x2"}, agent.MemorySaved{ID: "x3"})
+	shorter := newLog()
+	shorter.add(stream, "1", agent.MemorySaved{ID: "m1"})
+	diverged := newLog()
+	diverged.add(stream, "1", agent.MemorySaved{ID: "m1"}, agent.MemorySaved{ID: "y2"}, agent.MemorySaved{ID: "y3"})
+	longer := newLog()
+	longer.add(stream, "1", agent.MemorySaved{ID: "m1"}, agent.MemorySaved{ID: "m2"}, agent.MemorySaved{ID: "m3"})
+
+	cases := map[string]struct {
+		log     *memoryLog
+		damage  func(t *testing.T, file string)
+		dropped bool
+	}{
+		"the same journal goes on":                  {log: log},
+		"the same journal, grown, goes on":          {log: longer},
+		"another journal":                           {log: other, dropped: true},
+		"the journal restored to an earlier state":  {log: shorter, dropped: true},
+		"the journal restored, and grown otherwise": {log: diverged, dropped: true},
+		"another schema version":                    {log: log, dropped: true, damage: func(t *testing.T, file string) { execute(t, file, "PRAGMA user_version = 9999") }},
+		"no schema, after a crash":                  {log: log, dropped: true, damage: func(t *testing.T, file string) { execute(t, file, "PRAGMA user_version = 0") }},
+		"damaged pages": {log: log, dropped: true, damage: func(t *testing.T, file string) {
+			f, err := os.OpenFile(file, os.O_RDWR, 0)
+			if err == nil {
+				_, err = f.WriteAt(slices.Repeat([]byte{0xAA}, 16<<10), 100)
+			}
+			if err := errors.Join(err, f.Close()); err != nil {
+				t.Fatal(err)
+			}
+		}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			file := path(t)
+			s := open(t, file, log, Options{})
+			catchUp(t, s)
+			closed(t, s)
+			if c.damage != nil {
+				c.damage(t, file)
+			}
+			s = open(t, file, c.log, Options{})
+			if dropped := s.Rebuilt() != ""; dropped != c.dropped {
+				t.Errorf("dropped: %v (%s)", dropped, s.Rebuilt())
+			}
+			catchUp(t, s)
+			if diff := cmp.Diff(everything(t, projected(t, c.log), c.log), everything(t, s, c.log)); diff != "" {
+				t.Errorf("(-fresh +this)\n%s", diff)
+			}
+		})
+	}
+}
+
+func execute(t *testing.T, file, statement string) {
+	t.Helper()
+	f, err := openFile(t.Context(), file, 1)
+	if err == nil {
+		_, err = f.write.ExecContext(t.Context(), statement)
+	}
+	if err := errors.Join(err, f.close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestOpenLeavesAloneWhatIsNoProjection(t *testing.T) {
+	file := path(t)
+	text := "dear diary, this is a file of somebody else's that is longer than a SQLite header"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Open(t.Context(), file, newLog(), Options{})
+	if f := fault.Of(err); f.Kind != fault.Invalid || f.Reason != "NotAProjection" {
+		t.Errorf("got %v", err)
+	}
+	if got, err := os.ReadFile(file); string(got) != text {
+		t.Errorf("the file was changed: %q, %v", got, err)
+	}
+}
+
+func TestTwoProcessesDoNotShareAFile(t *testing.T) {
+	log := newLog()
+	log.add(stream, "1", agent.MemorySaved{ID: "m1"})
+	file := path(t)
+	a, b := open(t, file, log, Options{}), open(t, file, log, Options{})
+	catchUp(t, a)
+	if _, err := b.advance(t.Context()); !fault.Is(err, fault.Conflict) && err == nil {
+		t.Errorf("got %v", err)
+	}
+	if seen, _ := b.Head(t.Context(), stream); seen != 0 {
+		t.Errorf("what was not committed is published: %d", seen)
+	}
+}
+
+// everything returns all that a store tells of a log's streams, as of now and as
+// of every sequence before.
+func everything(t testing.TB, s *Store, log *memoryLog) map[string]any {
+	t.Helper()
+	all := map[string]any{}
+	for name, end := range log.heads {
+		all[name+" head"], _ = s.Head(context.Background(), name)
+		all[name+" stopped"] = s.Stopped()[name] != nil
+		for asOf := range end + 1 {
+			snapshot(t, s, name, asOf, all)
+		}
+	}
+	return all
+}
+
+func snapshot(t testing.TB, s *Store, name string, asOf int64, into map[string]any) {
+	t.Helper()
+	ctx := context.Background()
+	of := Scope{Stream: name, AsOf: asOf, Limit: 100}
+	key := func(what string) string { return strings.Join([]string{name, string(rune('0' + asOf)), what}, " ") }
+	fail := func(err error) {
+		if err != nil && !fault.Is(err, fault.Corrupt) {
+			t.Error(err)
+		}
+	}
+	var err error
+	into[key("memories")], err = s.Memories(ctx, of)
+	fail(err)
+	for _, conversation := range []string{"", "ada", "bob"} {
+		into[key("messages of "+conversation)], err = s.Messages(ctx, of, conversation)
+		fail(err)
+		into[key("results of "+conversation)], err = s.Results(ctx, of, conversation)
+		fail(err)
+	}
+}

@@ -1,0 +1,166 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/edict-dev/edict/internal/agent"
+	"github.com/edict-dev/edict/internal/journal"
+	"github.com/edict-dev/edict/internal/journal/sqlite"
+)
+
+// readJournal returns all that the journal at path holds. The operator may be writing to it meanwhile.
+func readJournal(t *testing.T, path string) []journal.Record {
+	t.Helper()
+	ctx := context.Background() // also used while a test ends
+	j, err := sqlite.Open(ctx, path, sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = j.Close() }() // nothing was written
+	const page = 1000
+	var all []journal.Record
+	for position := int64(0); ; {
+		records, err := j.ReadAll(ctx, position, page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, records...)
+		if len(records) < page {
+			return all
+		}
+		position = records[len(records)-1].Position
+	}
+}
+
+// story is what the journal tells of one command.
+type story struct {
+	stream, key string
+	events      []agent.Recorded
+}
+
+// stories returns what the journal tells of each command, in the order in which they were accepted.
+func stories(t *testing.T, records []journal.Record) []*story {
+	t.Helper()
+	var all []*story
+	byKey := map[string]*story{}
+	for _, r := range records {
+		event, err := agent.Decode(agent.Stored(r.Event))
+		if err != nil {
+			t.Fatalf("event %d of stream %s: %v", r.Sequence, r.Stream, err)
+		}
+		if r.Subject == "" {
+			continue // about the agent
+		}
+		s := byKey[r.Stream+" "+r.Subject]
+		if s == nil {
+			s = &story{stream: r.Stream, key: r.Subject}
+			byKey[r.Stream+" "+r.Subject] = s
+			all = append(all, s)
+		}
+		s.events = append(s.events, agent.Recorded{Sequence: r.Sequence, Time: r.Time, Subject: r.Subject, Event: event})
+	}
+	return all
+}
+
+// storyOf returns what the journal tells of the command of that name in the namespace's streams, or nil.
+func (w *world) storyOf(command string) *story {
+	w.Helper()
+	for _, s := range stories(w.T, readJournal(w.T, w.op.journal)) {
+		namespace, _ := agent.ParseStream(s.stream)
+		if namespace == w.ns && s.command().Name == command {
+			return s
+		}
+	}
+	return nil
+}
+
+func (s *story) command() *agent.Command { return agent.Fold(s.events) }
+
+// count returns how many events of type E the story has.
+func count[E agent.Event](s *story) int {
+	n := 0
+	for _, r := range s.events {
+		if _, ok := r.Event.(E); ok {
+			n++
+		}
+	}
+	return n
+}
+
+// streamLength returns how many records the agent's streams hold, all its lives together.
+func (w *world) streamLength(agentName string) int {
+	w.Helper()
+	n := 0
+	for _, r := range readJournal(w.T, w.op.journal) {
+		if namespace, name := agent.ParseStream(r.Stream); namespace == w.ns && name == agentName {
+			n++
+		}
+	}
+	return n
+}
+
+// checkLaws says which of the journal's laws do not hold: sequences without a hole, one acceptance and at most one end
+// of each command, attempts that are numbered and closed once, one decision of each step, one success of an effect.
+func checkLaws(t *testing.T, records []journal.Record) {
+	t.Helper()
+	next := map[string]int64{}
+	for _, r := range records {
+		next[r.Stream]++
+		if r.Sequence != next[r.Stream] {
+			t.Errorf("stream %s has event %d where %d should be", r.Stream, r.Sequence, next[r.Stream])
+			next[r.Stream] = r.Sequence
+		}
+	}
+	for _, s := range stories(t, records) {
+		for _, violation := range s.violations() {
+			t.Errorf("command %s of stream %s: %s", s.key, s.stream, violation)
+		}
+	}
+}
+
+func (s *story) violations() []string {
+	var wrong []string
+	add := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
+	if n := count[agent.CommandAccepted](s); n != 1 {
+		add("it was accepted %d times", n)
+	}
+	if n := count[agent.AttemptSucceeded](s); n > 1 {
+		add("its effect succeeded %d times", n)
+	}
+	ends, open, attempts := 0, 0, 0
+	decided := map[int]int{}
+	closes := func(attempt int) {
+		if attempt != open {
+			add("attempt %d was closed while %d was open", attempt, open)
+		}
+		open = 0
+	}
+	for _, r := range s.events {
+		if ends > 0 {
+			add("%T follows its end", r.Event)
+		}
+		switch e := r.Event.(type) {
+		case agent.AttemptStarted:
+			if attempts++; e.Attempt != attempts || open != 0 {
+				add("attempt %d was started after %d attempts, while %d was open", e.Attempt, attempts-1, open)
+			}
+			open = e.Attempt
+		case agent.AttemptSucceeded:
+			closes(e.Attempt)
+		case agent.AttemptFailed:
+			closes(e.Attempt)
+		case agent.AttemptAbandoned:
+			closes(e.Attempt)
+		case agent.DecisionMade:
+			closes(e.Attempt)
+			if decided[e.Step]++; decided[e.Step] > 1 {
+				add("step %d was decided %d times", e.Step, decided[e.Step])
+			}
+		case agent.CommandRefused, agent.CommandSucceeded, agent.CommandFailed, agent.CommandCancelled, agent.OutcomeLost:
+			ends++
+		}
+	}
+	return wrong
+}
