@@ -19,6 +19,7 @@ import (
 	"github.com/edict-dev/edict/internal/journal"
 	"github.com/edict-dev/edict/internal/policy"
 	"github.com/edict-dev/edict/internal/projection"
+	"github.com/edict-dev/edict/internal/view"
 )
 
 // house is the rooms, and the wires between them.
@@ -46,7 +47,11 @@ func build(ctx context.Context, mgr manager.Manager, j journal.Journal, f *flags
 		return nil, err
 	}
 	secrets := &controller.Secrets{Live: mgr.GetAPIReader(), Now: time.Now}
-	h.views = &controller.Views{Reader: mgr.GetClient()}
+	builder, err := view.NewBuilder(h.store)
+	if err != nil {
+		return nil, err
+	}
+	h.views = &controller.Views{Reader: mgr.GetClient(), Builder: builder, Stream: h.stream}
 	h.engine = execution.New(execution.Options{
 		Journal: j, Authorise: policy.Authorise, Contexts: h.views, Secrets: secrets,
 		Decider: decision.New(decision.Options{Transport: execution.NewOutboundTransport(outbound), Denied: denied}),
@@ -55,7 +60,6 @@ func build(ctx context.Context, mgr manager.Manager, j journal.Journal, f *flags
 		Health:  h.health, Lost: func() { h.lost <- struct{}{} },
 		Workers: f.workers, Log: log,
 	})
-	h.views.Engine = h.engine
 	reconcilers := controller.Reconcilers{
 		Commands: &controller.CommandReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Engine: h.engine, Now: time.Now,
 			Changed: func(a types.NamespacedName) { h.bells.Agents.RingAfter(a, h.interval) }},
@@ -87,6 +91,10 @@ func (h *house) write(ctx context.Context) error {
 	defer cancel()
 	h.engine.Stop(within)
 	return err
+}
+
+func (h *house) stream(ctx context.Context, namespace, agent string) (string, error) {
+	return h.engine.Stream(ctx, namespace, agent)
 }
 
 // health lets every Agent say whether the journal takes writes.

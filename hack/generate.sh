@@ -17,3 +17,4 @@ tool controller-gen crd paths=./api/v1alpha1/... output:crd:dir="$out/config/crd
 tool controller-gen rbac:roleName=manager-role paths=./internal/controller/... output:rbac:dir="$out/config/rbac"
 tool crd-ref-docs --log-level=ERROR --renderer=markdown --config=hack/tools/crd-ref-docs.yaml \
   --source-path=api --output-path="$out/docs/reference/api.md"
+go run ./hack/reference "$out"

@@ -18,7 +18,7 @@ generated_current() {
   local fresh status=0
   fresh=$(mktemp -d) || return 1
   if hack/generate.sh "$fresh"; then
-    for path in api/v1alpha1/zz_generated.deepcopy.go config/crd/bases config/rbac/role.yaml docs/reference/api.md; do
+    for path in api/v1alpha1/zz_generated.deepcopy.go config/crd/bases config/rbac/role.yaml docs/reference/{api,conditions,events}.md; do
       diff -ru "$path" "$fresh/$path" || status=1
     done
   else

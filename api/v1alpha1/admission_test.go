@@ -140,7 +140,7 @@ func inNamespace(u *unstructured.Unstructured, ns string) *unstructured.Unstruct
 
 func TestWhoMayNotGetASecretMayNotSendItElsewhere(t *testing.T) {
 	ns := namespace(t, "senders")
-	stranger := authorOf(t, ns, "clerk")
+	clerk := authorOf(t, ns, "clerk")
 	agent := object(t, "Agent", withHeaders("http://api.example.com", "travel-api"))
 	agent.SetNamespace(ns)
 	create(t, agent)
@@ -149,7 +149,7 @@ func TestWhoMayNotGetASecretMayNotSendItElsewhere(t *testing.T) {
 	}
 	moved := withHeaders("http://elsewhere.example.com", "travel-api")
 	eventually(t, "the policy is in force", func() error {
-		return denied(mergeInto(t, stranger, agent.DeepCopy(), moved))
+		return denied(mergeInto(t, clerk, agent.DeepCopy(), moved, client.DryRunAll))
 	})
 	for _, c := range []struct{ name, change string }{
 		{"the model's URL", "{spec: {model: {baseURL: 'http://elsewhere.example.com'}}}"},
@@ -159,7 +159,7 @@ func TestWhoMayNotGetASecretMayNotSendItElsewhere(t *testing.T) {
 		{"another key of the Secret", "{spec: {model: {apiKeySecretRef: {key: other}}}}"},
 	} {
 		t.Run("not "+c.name, func(t *testing.T) {
-			if err := denied(mergeInto(t, stranger, agent.DeepCopy(), c.change)); err != nil {
+			if err := denied(mergeInto(t, clerk, agent.DeepCopy(), c.change)); err != nil {
 				t.Error(err)
 			}
 		})
@@ -167,10 +167,10 @@ func TestWhoMayNotGetASecretMayNotSendItElsewhere(t *testing.T) {
 	for _, c := range []struct{ name, change string }{
 		{"the instructions", "{spec: {instructions: Be brief.}}"},
 		{"a label", "{metadata: {labels: {a: b}}}"},
-		{"what an operation is for", "{spec: {suspend: true}}"},
+		{"whether it is suspended", "{spec: {suspend: true}}"},
 	} {
 		t.Run("but "+c.name, func(t *testing.T) {
-			if err := mergeInto(t, stranger, agent, c.change); err != nil {
+			if err := mergeInto(t, clerk, agent, c.change); err != nil {
 				t.Error(err)
 			}
 		})
@@ -180,15 +180,11 @@ func TestWhoMayNotGetASecretMayNotSendItElsewhere(t *testing.T) {
 // What a schema's rules compare of free-form fields leaves out names that only one side has, if both have as many.
 func TestAnArgumentOfACommandCannotBeRenamed(t *testing.T) {
 	command := create(t, object(t, "Command", book))
-	renamed := strings.NewReplacer("flight:", "flights:").Replace(book)
-	const change = "{spec: {callAPI: {arguments: {flight: null, flights: ED123}}}}"
-	if renamed == book {
-		t.Fatal("nothing is renamed")
-	}
+	const renamed = "{spec: {callAPI: {arguments: {flight: null, flights: ED123}}}}"
 	eventually(t, "the policy is in force", func() error {
-		err := mergeInto(t, admin, command.DeepCopy(), change)
+		err := mergeInto(t, admin, command.DeepCopy(), renamed, client.DryRunAll)
 		if err == nil || !strings.Contains(err.Error(), "edict-command-arguments") {
-			return fmt.Errorf("it says: %w", err)
+			return fmt.Errorf("got %w", err)
 		}
 		says(t, err, "spec.callAPI is immutable, its arguments included; apply a command with another name instead")
 		return nil

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	edictv1 "github.com/edict-dev/edict/api/v1alpha1"
+	"github.com/edict-dev/edict/hack/scriptedmodel"
 )
 
 func TestTheDefaultConfigurationIsAccepted(t *testing.T) {
@@ -60,6 +61,16 @@ func TestTheSamplesAreAccepted(t *testing.T) {
 	}
 }
 
+func TestTheSamplesScriptIsValid(t *testing.T) {
+	script, err := scriptedmodel.Load("../../config/samples/model.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := scriptedmodel.New(scriptedmodel.Options{Script: script}); err != nil {
+		t.Error(err)
+	}
+}
+
 // may is a question to RBAC.
 type may struct {
 	verb, resource, namespace string // the resource as group/resource or group/resource/subresource
@@ -104,7 +115,7 @@ func TestTheOperatorMayDoItsWorkAndNoMore(t *testing.T) {
 		{"get", "/pods", "anywhere", false},
 		{"create", "rbac.authorization.k8s.io/rolebindings", "anywhere", false},
 	} {
-		m.holds(t, "system:serviceaccount:edict-system:edict-manager")
+		m.holds(t, "system:serviceaccount:edict-system:edict-controller-manager")
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 // MemoriesBlock shows what the agent remembers, newest first.
 type MemoriesBlock struct {
 	// Kinds of memories to show. Without any, all kinds.
-	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:items:MaxLength=63
 	// +listType=set
 	// +optional
@@ -16,7 +16,7 @@ type MemoriesBlock struct {
 	// Limit is the most memories to show.
 	// +kubebuilder:default=20
 	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=1000
+	// +kubebuilder:validation:Maximum=200
 	// +optional
 	Limit int32 `json:"limit,omitempty"`
 }
@@ -26,7 +26,7 @@ type ConversationBlock struct {
 	// Turns is the most messages to show; the newest are kept.
 	// +kubebuilder:default=20
 	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=1000
+	// +kubebuilder:validation:Maximum=200
 	// +optional
 	Turns int32 `json:"turns,omitempty"`
 }
@@ -36,7 +36,7 @@ type ResultsBlock struct {
 	// Limit is the most results to show; the newest are kept.
 	// +kubebuilder:default=10
 	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=1000
+	// +kubebuilder:validation:Maximum=200
 	// +optional
 	Limit int32 `json:"limit,omitempty"`
 }

@@ -3,7 +3,6 @@ package v1alpha1_test
 import (
 	"context"
 	"fmt"
-	"maps"
 	"os"
 	"strings"
 	"testing"
@@ -14,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -125,13 +125,13 @@ func object(t *testing.T, kind, patch string) *unstructured.Unstructured {
 }
 
 // mergeInto changes a live object by a merge patch in YAML, as the given client.
-func mergeInto(t *testing.T, c client.Client, live *unstructured.Unstructured, patch string) error {
+func mergeInto(t *testing.T, c client.Client, live *unstructured.Unstructured, patch string, options ...client.PatchOption) error {
 	t.Helper()
 	merge, err := yaml.YAMLToJSON([]byte(patch))
 	if err != nil {
 		t.Fatalf("%v in:\n%s", err, patch)
 	}
-	return c.Patch(t.Context(), live, client.RawPatch("application/merge-patch+json", merge))
+	return c.Patch(t.Context(), live, client.RawPatch(types.MergePatchType, merge), options...)
 }
 
 // create creates an object, and deletes it at the end of the test.
@@ -193,7 +193,7 @@ func list(n int, format string) string {
 
 // clone returns a copy under another name.
 func clone(u *unstructured.Unstructured, name string) *unstructured.Unstructured {
-	c := &unstructured.Unstructured{Object: maps.Clone(u.DeepCopy().Object)}
+	c := u.DeepCopy()
 	c.SetName(name)
 	return c
 }

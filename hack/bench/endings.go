@@ -17,8 +17,7 @@ import (
 type endings struct {
 	mu      sync.Mutex
 	waiting map[string]chan ending
-	seen    map[string]bool // all that have ended
-	err     error           // why the watch is over
+	err     error // why the watch is over
 
 	over chan struct{} // closed when the watch is over
 }
@@ -41,7 +40,7 @@ func watchEndings(ctx context.Context, c client.WithWatch) (*endings, error) {
 	if err != nil {
 		return nil, fmt.Errorf("watch commands: %w", err)
 	}
-	e := &endings{waiting: map[string]chan ending{}, seen: map[string]bool{}, over: make(chan struct{})}
+	e := &endings{waiting: map[string]chan ending{}, over: make(chan struct{})}
 	go e.follow(ctx, w)
 	return e, nil
 }
@@ -74,7 +73,6 @@ func (e *endings) tell(c *edictv1.Command) {
 	now := time.Now()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.seen[c.Name] = true
 	if waiting := e.waiting[c.Name]; waiting != nil {
 		waiting <- ending{command: c, at: now} // it has room for one, and gets one
 		delete(e.waiting, c.Name)
@@ -92,13 +90,6 @@ func (e *endings) failure() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.err
-}
-
-// count returns how many commands have ended since the watch began.
-func (e *endings) count() int {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return len(e.seen)
 }
 
 // expect has to be called before the Command is created.

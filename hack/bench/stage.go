@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,6 +22,8 @@ import (
 )
 
 const (
+	operatorNamespace = "edict-system"
+
 	readyPatience = time.Minute
 	// gonePatience bounds the deletion of a round's objects.
 	gonePatience = 2 * time.Minute
@@ -71,7 +74,7 @@ func (s *stage) start(ctx context.Context) (err error) {
 	if _, err := s.cluster.Kubectl(ctx, "apply", "-k", filepath.Join("config", "default")); err != nil {
 		return err
 	}
-	if _, s.kubeconfig, err = s.cluster.TokenConfig(ctx, "edict-system", "edict-manager"); err != nil {
+	if s.kubeconfig, err = s.identity(ctx); err != nil {
 		return err
 	}
 	for _, object := range []client.Object{benchNamespace(), benchView(), benchAgent(s.servers.model.url, s.servers.tool.url)} {
@@ -95,6 +98,19 @@ func (s *stage) connect() error {
 	}
 	s.discovery, err = discovery.NewDiscoveryClientForConfig(s.cluster.Config)
 	return err
+}
+
+// identity returns a kubeconfig of the service account that the operator's Deployment names.
+func (s *stage) identity(ctx context.Context) (string, error) {
+	var list appsv1.DeploymentList
+	if err := s.client.List(ctx, &list, client.InNamespace(operatorNamespace)); err != nil {
+		return "", err
+	}
+	if len(list.Items) != 1 {
+		return "", fmt.Errorf("config/default has %d Deployments in namespace %s, not one", len(list.Items), operatorNamespace)
+	}
+	_, path, err := s.cluster.TokenConfig(ctx, operatorNamespace, list.Items[0].Spec.Template.Spec.ServiceAccountName)
+	return path, err
 }
 
 // startOperator starts the operator, and the watch that sees commands end.

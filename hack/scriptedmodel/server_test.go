@@ -179,12 +179,12 @@ func TestItMisbehavesAsTold(t *testing.T) {
 			server := serve(t, scriptedmodel.Options{APIKey: "secret-of-the-test", Script: scriptedmodel.Script{
 				Rules: []scriptedmodel.Rule{{Then: good, Misbehave: &c.wrong}}}})
 			server.key = "secret-of-the-test"
-			status, header, body := server.send(t, t.Context(), `{"user":"ask-1","messages":[{"role":"user","content":"q"}]}`)
+			status, header, body := server.send(t, `{"user":"ask-1","messages":[{"role":"user","content":"q"}]}`)
 			c.check(t, status, header, body)
 			if got := server.ask(t, "q"); len(got.Commands) != 1 {
 				t.Errorf("the second time it gave %d commands", len(got.Commands))
 			}
-			status, header, body = server.send(t, t.Context(), `{"messages":[{"role":"user","content":"another"}]}`)
+			status, header, body = server.send(t, `{"messages":[{"role":"user","content":"another"}]}`)
 			c.check(t, status, header, body) // each question has a count of its own
 		})
 	}
@@ -216,7 +216,7 @@ func TestItHangsUntilTheClientLeaves(t *testing.T) {
 func TestAWrongKeyIsRefused(t *testing.T) {
 	server := serve(t, scriptedmodel.Options{APIKey: "right"})
 	server.key = "wrong"
-	status, _, body := server.send(t, t.Context(), `{"user":"ask-1","messages":[{"role":"user","content":"q"}]}`)
+	status, _, body := server.send(t, `{"user":"ask-1","messages":[{"role":"user","content":"q"}]}`)
 	if status != http.StatusUnauthorized || strings.Contains(body, "wrong") || server.Stats().Unauthorized != 1 {
 		t.Errorf("%d %s, %+v", status, body, server.Stats())
 	}
@@ -252,9 +252,9 @@ func serve(t *testing.T, options scriptedmodel.Options) *testServer {
 	return &testServer{Server: server, url: listening.URL}
 }
 
-func (s *testServer) send(t *testing.T, ctx context.Context, body string) (int, http.Header, string) {
+func (s *testServer) send(t *testing.T, body string) (int, http.Header, string) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+"/v1/chat/completions", strings.NewReader(body))
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/v1/chat/completions", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -287,7 +287,7 @@ type answer struct {
 
 func (s *testServer) post(t *testing.T, body string) answer {
 	t.Helper()
-	status, _, text := s.send(t, t.Context(), body)
+	status, _, text := s.send(t, body)
 	var a answer
 	if err := json.Unmarshal([]byte(text), &a); err != nil || status != http.StatusOK {
 		t.Fatalf("%d %s: %v", status, text, err)

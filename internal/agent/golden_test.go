@@ -3,6 +3,7 @@ package agent
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -57,8 +58,9 @@ func TestEveryStoredVersionHasAGoldenEvent(t *testing.T) {
 func TestGoldenEventsAreReadAndWrittenAsTheyWere(t *testing.T) {
 	for file, stored := range goldens(t) {
 		t.Run(file, func(t *testing.T) {
-			name, _, particular := strings.Cut(file[strings.Index(file, ".")+1:], ".")
-			if want := file[:strings.Index(file, ".")+1] + name; storedName(stored) != want {
+			parts := strings.SplitN(file, ".", 3)
+			particular := len(parts) == 3
+			if storedName(stored) != strings.Join(parts[:2], ".") {
 				t.Fatalf("the file holds %s", storedName(stored))
 			}
 			event, err := Decode(stored)
@@ -75,25 +77,28 @@ func TestGoldenEventsAreReadAndWrittenAsTheyWere(t *testing.T) {
 				t.Errorf("it is written as\n%s %s\nand was\n%s %s", storedName(again), again.Data, storedName(stored), stored.Data)
 			}
 			if accepted, ok := event.(CommandAccepted); ok {
-				checkPayload(t, accepted.Intent)
+				checkIntent(t, stored.Subject, accepted)
 			}
 		})
 	}
 }
 
-// checkPayload looks into an intent: its payload is stored too, and its digest is part of idempotency keys.
-func checkPayload(t *testing.T, i Intent) {
+// checkIntent looks into an intent: its payload is stored too, and its digest is
+// in the default key. A key that came out otherwise would run old commands again.
+func checkIntent(t *testing.T, key string, accepted CommandAccepted) {
 	t.Helper()
+	i := accepted.Intent
 	payloads := map[Type]any{Ask: i.Ask(), SaveMemory: i.SaveMemory(), ForgetMemory: i.ForgetMemory(), CallAPI: i.CallAPI()}
-	if again := NewIntent(i.Type, payloads[i.Type]); !sameJSON(t, again.Payload, i.Payload) {
+	again := NewIntent(i.Type, payloads[i.Type])
+	if !sameJSON(t, again.Payload, i.Payload) {
 		t.Errorf("the payload is written as\n%s\nand was\n%s", again.Payload, i.Payload)
+	}
+	if now := DefaultKey(accepted.Name, again); now != key {
+		t.Errorf("its default key is %s, and was %s", now, key)
 	}
 }
 
-func storedName(s Stored) string {
-	name, _ := json.Marshal(s.Version)
-	return s.Type + ".v" + string(name)
-}
+func storedName(s Stored) string { return fmt.Sprintf("%s.v%d", s.Type, s.Version) }
 
 func sameJSON(t *testing.T, a, b []byte) bool {
 	t.Helper()

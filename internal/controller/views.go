@@ -2,26 +2,72 @@ package controller
 
 import (
 	"context"
+	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	edictv1 "github.com/edict-dev/edict/api/v1alpha1"
 	"github.com/edict-dev/edict/internal/agent"
 	"github.com/edict-dev/edict/internal/execution"
 	"github.com/edict-dev/edict/internal/fault"
+	"github.com/edict-dev/edict/internal/view"
 )
 
-// Views resolves ContextView objects into the read side's definitions.
+// freshWithin bounds how long a context waits for the projection to catch up.
+const freshWithin = 5 * time.Second
+
+// Views builds contexts from ContextView objects, for the write side and for the
+// objects' own status.
 type Views struct {
 	client.Reader
-	Engine *execution.Engine
+	Builder *view.Builder
+	Stream  func(ctx context.Context, namespace, agent string) (string, error) // an agent's newest stream
 }
 
 // Build renders a context for the write side.
 func (v *Views) Build(ctx context.Context, r execution.ContextRequest) (agent.Context, error) {
-	return agent.Context{}, fault.NewWait(slowly, edictv1.ReasonViewNotFound, "not wired")
+	var object edictv1.ContextView
+	err := v.Get(ctx, types.NamespacedName{Namespace: r.Namespace, Name: r.View}, &object)
+	_, name := agent.ParseStream(r.Stream)
+	switch {
+	case apierrors.IsNotFound(err):
+		return agent.Context{}, fault.NewWait(2*time.Second, edictv1.ReasonViewNotFound, "There is no ContextView %q, which the agent's spec.contextViews names; create it, and this goes on by itself.", r.View)
+	case err != nil:
+		return agent.Context{}, err
+	case object.Spec.AgentRef.Name != name:
+		return agent.Context{}, fault.NewWait(2*time.Second, edictv1.ReasonViewOfOtherAgent, "ContextView %q reads the journal of agent %q; name a view whose spec.agentRef is %q.", r.View, object.Spec.AgentRef.Name, name)
+	}
+	ctx, cancel := context.WithTimeout(ctx, freshWithin)
+	defer cancel()
+	return v.Builder.Build(ctx, view.Request{Definition: DefinitionOf(&object), Stream: r.Stream, Question: r.Question, Min: r.Min})
 }
 
-func (v *Views) render(ctx context.Context, object *edictv1.ContextView) (string, agent.Context, error) {
-	return "", agent.Context{}, fault.NewWait(slowly, edictv1.ReasonViewNotFound, "not wired")
+// render builds what the object's status speaks of: the newest context of a question without a conversation.
+func (v *Views) render(ctx context.Context, object *edictv1.ContextView) (stream string, built agent.Context, err error) {
+	if stream, err = v.Stream(ctx, object.Namespace, object.Spec.AgentRef.Name); err != nil {
+		return "", agent.Context{}, err
+	}
+	built, err = v.Builder.Build(ctx, view.Request{Definition: DefinitionOf(object), Stream: stream})
+	return stream, built, err
+}
+
+// DefinitionOf returns the view as the read side knows it.
+func DefinitionOf(o *edictv1.ContextView) view.Definition {
+	d := view.Definition{Namespace: o.Namespace, Name: o.Name, Agent: o.Spec.AgentRef.Name, Budget: orDefault(int(o.Spec.Budget.Tokens), 4000)}
+	for i := range o.Spec.Blocks {
+		b := &o.Spec.Blocks[i]
+		block := view.Block{Name: b.Name, Weight: int(b.Weight), MinTokens: int(b.MinTokens)}
+		switch {
+		case b.Memories != nil:
+			block.Memories = &view.Memories{Kinds: b.Memories.Kinds, Limit: orDefault(int(b.Memories.Limit), 20)}
+		case b.Conversation != nil:
+			block.Conversation = &view.Conversation{Turns: orDefault(int(b.Conversation.Turns), 20)}
+		case b.Results != nil:
+			block.Results = &view.Results{Limit: orDefault(int(b.Results.Limit), 10)}
+		}
+		d.Blocks = append(d.Blocks, block)
+	}
+	return d
 }

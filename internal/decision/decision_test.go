@@ -131,6 +131,18 @@ func TestTemperatureAndOutputBoundFollowTheModel(t *testing.T) {
 	}
 }
 
+func TestAModelKnownNotToTakeARequestIsNotAsked(t *testing.T) {
+	for name, says := range map[string]string{"gpt-6-sol": "decisionMode to JSONSchema", "text-davinci-003": "spec.model.name"} {
+		s := serve(t, completion(decisionJSON("Hi.")))
+		q := inquiry(s.URL)
+		q.Profile.Model.Name, q.Profile.Model.Mode = name, agent.ModeTools
+		_, err := New(Options{}).Decide(t.Context(), q)
+		if !fault.Is(err, fault.Invalid) || fault.Of(err).Reason != ReasonRejected || !strings.Contains(err.Error(), says) || s.asked() != 0 {
+			t.Errorf("%s: error is %v after %d requests", name, err, s.asked())
+		}
+	}
+}
+
 func TestAModelWithoutKeyIsAskedWithoutHeader(t *testing.T) {
 	s := serve(t, completion(decisionJSON("Hi.")))
 	q := inquiry(s.URL)

@@ -93,13 +93,12 @@ func (s server) unsent(ctx context.Context, err error) error {
 	var errno syscall.Errno
 	var dns *net.DNSError
 	var certificate *tls.CertificateVerificationError
-	var record tls.RecordHeaderError
 	switch {
 	case errors.As(err, &dns):
 		why = "its name does not resolve"
 	case errors.As(err, &certificate):
 		why = "its certificate is not trusted"
-	case errors.As(err, &record):
+	case errors.Is(err, http.ErrSchemeMismatch):
 		why = "it does not speak TLS, so its address may have to begin with http:// instead"
 	case errors.As(err, &errno):
 		why = errno.Error()

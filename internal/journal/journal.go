@@ -13,7 +13,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // AnyVersion, as a Batch's Expected, appends wherever the stream's head is.
@@ -158,6 +160,8 @@ func (b Batch) Validate() error {
 	switch {
 	case b.Stream == "":
 		return fmt.Errorf("%w: no stream", ErrInvalid)
+	case !storable(b.Stream) || !storable(b.Key):
+		return fmt.Errorf("%w: the stream's name or the key is not UTF-8 without NUL", ErrInvalid)
 	case len(b.Events) == 0:
 		return fmt.Errorf("%w: no events", ErrInvalid)
 	case b.Expected < AnyVersion:
@@ -167,6 +171,8 @@ func (b Batch) Validate() error {
 		switch {
 		case e.Type == "" || e.Version < 1:
 			return fmt.Errorf("%w: event %d has no type or version", ErrInvalid, i)
+		case !storable(e.Type) || !storable(e.Subject):
+			return fmt.Errorf("%w: the type or subject of event %d is not UTF-8 without NUL", ErrInvalid, i)
 		case len(e.Data) > MaxData:
 			return fmt.Errorf("%w: event %d (%s) has %d bytes; at most %d fit, store the text as a blob", ErrInvalid, i, e.Type, len(e.Data), MaxData)
 		case !json.Valid(e.Data):
@@ -180,3 +186,6 @@ func (b Batch) Validate() error {
 	}
 	return nil
 }
+
+// storable reports whether every store can keep the name as it is.
+func storable(name string) bool { return utf8.ValidString(name) && !strings.ContainsRune(name, 0) }

@@ -268,4 +268,3 @@ func (w *world) unresolved(object client.Object, name, reason, says string) {
 		w.Errorf("%T %s does not look as if it were waiting:%s", object, name, conditions)
 	}
 }
-

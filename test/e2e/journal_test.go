@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"testing"
 
@@ -163,4 +164,32 @@ func (s *story) violations() []string {
 		}
 	}
 	return wrong
+}
+
+// readBlobs returns the texts beside the journal, by digest. Package journal has no list of them, so the file is asked.
+func readBlobs(t *testing.T, path string) map[string][]byte {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+path+"?mode=ro&_pragma=busy_timeout(5000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }() // nothing was written
+	rows, err := db.QueryContext(t.Context(), `SELECT digest, data FROM blobs`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }() // Err tells
+	texts := map[string][]byte{}
+	for rows.Next() {
+		var digest string
+		var text []byte
+		if err := rows.Scan(&digest, &text); err != nil {
+			t.Fatal(err)
+		}
+		texts[digest] = text
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return texts
 }

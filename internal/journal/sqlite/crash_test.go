@@ -9,8 +9,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/edict-dev/edict/internal/journal"
 )
 
@@ -115,7 +113,7 @@ func mustHold(t *testing.T, j *Journal, a acknowledgement) {
 	for _, r := range records {
 		events = append(events, r.Event)
 	}
-	if diff := cmp.Diff(batch(a.stream, a.key, count).Events, events); diff != "" {
+	if diff := difference(batch(a.stream, a.key, count).Events, events); diff != "" {
 		t.Fatalf("batch %s of %s (-want +got):\n%s", a.key, a.stream, diff)
 	}
 	if _, err := j.Blob(soon(t), journal.Digest([]byte(a.key))); err != nil {
@@ -186,7 +184,7 @@ func TestTornLog(t *testing.T) {
 			torn[at] ^= 0xff
 		}
 		got := readTorn(t, file, torn)
-		if diff := cmp.Diff(append([]journal.Record(nil), all[:len(got)]...), got); diff != "" {
+		if diff := difference(all[:len(got)], got); diff != "" {
 			t.Fatalf("cut at %d of %d: not a beginning of the journal:\n%s", at, len(log), diff)
 		}
 		if len(got) > 0 && len(got) < len(all) && all[len(got)].Subject == got[len(got)-1].Subject {

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/edict-dev/edict/internal/journal"
 )
@@ -123,6 +126,13 @@ func readAll(t *testing.T, j *Journal) []journal.Record {
 		t.Fatal(err)
 	}
 	return records
+}
+
+// difference compares records, or events; payloads as texts, which is faster
+// than byte by byte.
+func difference[T any](want, got []T) string {
+	asText := cmp.Transformer("text", func(data json.RawMessage) string { return string(data) })
+	return cmp.Diff(append([]T(nil), want...), got, asText)
 }
 
 func mustVerify(t *testing.T, path string) {

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/edict-dev/edict/internal/journal"
+	"github.com/edict-dev/edict/internal/journal/sqlite"
+)
+
+const (
+	// Events of 300 bytes to 50 streams, each with a key, are what the operator appends.
+	journalBytes   = 300
+	journalStreams = 50
+	// replayPage is how many events are read at once.
+	replayPage = 500
+	// syncBytes are written before each fsync that is measured; a commit of SQLite's writes a few pages of that size.
+	syncBytes = 4096
+)
+
+// journalResult is what the journal and the disk below it do. Every append is one event and durable when it returns.
+type journalResult struct {
+	Appends1  float64 `json:"appendsPerSecond1Writer"`
+	Appends64 float64 `json:"appendsPerSecond64Writers"`
+	Replay    float64 `json:"replayEventsPerSecond"`
+	Events    int     `json:"replayedEvents"`
+	// SyncP50 is of a write of 4 KiB at a file's end and its fsync, in the same directory.
+	SyncP50 float64 `json:"fsyncP50Millis"`
+	SyncP99 float64 `json:"fsyncP99Millis"`
+}
+
+// measureJournal measures each figure for the time given.
+func measureJournal(ctx context.Context, dir string, each time.Duration) (*journalResult, error) {
+	r := &journalResult{}
+	syncs, err := measureSync(ctx, filepath.Join(dir, "fsync"), each)
+	if err != nil {
+		return nil, err
+	}
+	r.SyncP50, r.SyncP99 = millis(quantile(syncs, 0.50)), millis(quantile(syncs, 0.99))
+	j, err := sqlite.Open(ctx, filepath.Join(dir, "measured.db"), sqlite.Options{})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = j.Close() }() // nothing in it is of use to anybody
+	if _, err := j.Claim(ctx); err != nil {
+		return nil, err
+	}
+	if r.Appends1, err = measureAppends(ctx, j, 1, each); err != nil {
+		return nil, err
+	}
+	if r.Appends64, err = measureAppends(ctx, j, 64, each); err != nil {
+		return nil, err
+	}
+	r.Events, r.Replay, err = measureReplay(ctx, j)
+	return r, err
+}
+
+func measureSync(ctx context.Context, path string, each time.Duration) ([]time.Duration, error) {
+	file, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	block := make([]byte, syncBytes)
+	var took []time.Duration
+	for end := time.Now().Add(each); time.Now().Before(end) && ctx.Err() == nil; {
+		began := time.Now()
+		if _, err := file.Write(block); err != nil {
+			return nil, err
+		}
+		if err := file.Sync(); err != nil {
+			return nil, err
+		}
+		took = append(took, time.Since(began))
+	}
+	return took, ctx.Err()
+}
+
+// measureAppends returns appends per second.
+func measureAppends(ctx context.Context, j journal.Journal, writers int, each time.Duration) (float64, error) {
+	text, err := json.Marshal(strings.Repeat("x", journalBytes))
+	if err != nil {
+		return 0, err
+	}
+	end := time.Now().Add(each)
+	var appended atomic.Int64
+	_, elapsed, err := closedLoop(ctx, writers, writers, func(ctx context.Context, writer int) (time.Duration, error) {
+		for n := 0; time.Now().Before(end); n++ {
+			key := fmt.Sprintf("command-%d-%d-%d", writers, writer, n)
+			_, err := j.Append(ctx, journal.Batch{
+				Stream: fmt.Sprintf("bench/agent-%d", n%journalStreams), Expected: journal.AnyVersion, Key: key,
+				Events: []journal.Event{{Type: "CommandAccepted", Version: 1, Subject: key, Data: text}},
+			})
+			if err != nil {
+				return 0, err
+			}
+			appended.Add(1)
+		}
+		return 0, nil
+	})
+	return float64(appended.Load()) / elapsed.Seconds(), err
+}
+
+// measureReplay reads the whole journal once, and returns how many events it has and how many it read a second.
+func measureReplay(ctx context.Context, j journal.Journal) (int, float64, error) {
+	began, position, n := time.Now(), int64(0), 0
+	for {
+		page, err := j.ReadAll(ctx, position, replayPage)
+		if err != nil {
+			return n, 0, err
+		}
+		if len(page) == 0 {
+			return n, float64(n) / time.Since(began).Seconds(), nil
+		}
+		n += len(page)
+		position = page[len(page)-1].Position
+	}
+}
