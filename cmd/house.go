@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/edict-dev/edict/internal/journal"
 	"github.com/edict-dev/edict/internal/policy"
 	"github.com/edict-dev/edict/internal/projection"
+	"github.com/edict-dev/edict/internal/query"
 	"github.com/edict-dev/edict/internal/view"
 )
 
@@ -51,7 +53,7 @@ func build(ctx context.Context, mgr manager.Manager, j journal.Journal, f *flags
 	if err != nil {
 		return nil, err
 	}
-	h.views = &controller.Views{Reader: mgr.GetClient(), Builder: builder, Stream: h.stream}
+	h.views = &controller.Views{Reader: mgr.GetClient(), Builder: builder, Newest: h.stream}
 	h.engine = execution.New(execution.Options{
 		Journal: j, Authorise: policy.Authorise, Contexts: h.views, Secrets: secrets,
 		Decider: decision.New(decision.Options{Transport: execution.NewOutboundTransport(outbound), Denied: denied}),
@@ -73,7 +75,9 @@ func build(ctx context.Context, mgr manager.Manager, j journal.Journal, f *flags
 	if err := reconcilers.Setup(ctx, mgr); err != nil {
 		return nil, err
 	}
-	return h, errors.Join(mgr.Add(manager.RunnableFunc(h.write)), mgr.Add(manager.RunnableFunc(h.store.Follow)))
+	api := query.New(query.Sources{Views: h.views, Streams: h.views, Contexts: builder, Projection: h.store, Journal: j,
+		Access: &controller.Access{Kubernetes: kubernetes.NewForConfigOrDie(mgr.GetConfig()), Now: time.Now}}, query.Options{})
+	return h, errors.Join(mgr.Add(manager.RunnableFunc(h.write)), mgr.Add(manager.RunnableFunc(h.store.Follow)), serveQuery(mgr, api, f))
 }
 
 // write runs the write side for as long as this process leads.

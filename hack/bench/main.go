@@ -11,8 +11,7 @@
 //   - An operator round has the operator running. Each of c workers creates a Command and waits until one watch that
 //     all workers share has shown it with Complete=True, then begins the next.
 //
-// The objects of a round are deleted before the next round begins, and the first commands after a start of the operator
-// are not measured. A round's share of the ceiling is its commands per second over those of the bare round just before.
+// The objects of a round are deleted before the next round begins, and the first commands of each round are not measured. A round's share of the ceiling is its commands per second over those of the bare round just before.
 //
 // API writes are the differences of the API server's own counters around a round, successful writes only. CPU is user
 // and system time of the processes, from /proc; elsewhere than on Linux it is left out.
@@ -29,6 +28,9 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/go-logr/logr"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
 // options are the flags.
@@ -51,6 +53,7 @@ func main() {
 	if err != nil {
 		os.Exit(2) // package flag has said why
 	}
+	log.SetLogger(logr.Discard()) // controller-runtime's; what goes wrong comes back as an error
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	ctx, cancel := context.WithTimeoutCause(ctx, o.limit, fmt.Errorf("not done within %s; raise --limit", o.limit))

@@ -150,6 +150,9 @@ func (m *measurement) run(ctx context.Context) error {
 
 // bareRounds makes a bare round and, if it is the last, one with a single command in flight.
 func (m *measurement) bareRounds(ctx context.Context, i int, last bool) error {
+	if err := m.warmUp(ctx, m.bareWrites(warmSeries(i))); err != nil {
+		return err
+	}
 	r, err := m.round(ctx, round{Client: bareClient, Round: i, InFlight: m.options.workers, Commands: m.options.objects})
 	if err != nil {
 		return err
@@ -169,7 +172,7 @@ func (m *measurement) operatorRounds(ctx context.Context, i int, last bool) erro
 	if err := m.stage.startOperator(ctx); err != nil {
 		return err
 	}
-	if err := m.warmUp(ctx, i); err != nil {
+	if err := m.warmUp(ctx, m.operator(warmSeries(i))); err != nil {
 		return err
 	}
 	r, err := m.round(ctx, round{Client: operatorClient, Round: i, InFlight: m.options.workers, Commands: m.options.objects})
@@ -186,12 +189,20 @@ func (m *measurement) operatorRounds(ctx context.Context, i int, last bool) erro
 	return m.stage.stopOperator(ctx)
 }
 
-// warmUp sends commands that are not measured: caches, connections and the heap are then as they are in a process that
-// has run for a while.
-func (m *measurement) warmUp(ctx context.Context, i int) error {
-	series := fmt.Sprintf("w%02d", i)
-	_, _, err := closedLoop(ctx, m.options.workers, max(50, 4*m.options.workers), m.operator(series))
+// warmUp does what a round does without measuring it: caches, connections and heaps are then as they are in processes
+// that have run for a while.
+func (m *measurement) warmUp(ctx context.Context, do timed) error {
+	_, _, err := closedLoop(ctx, m.options.workers, max(100, 4*m.options.workers), do)
 	return err
+}
+
+func warmSeries(i int) string { return fmt.Sprintf("w%02d", i) }
+
+// bareWrites does the bare client's three writes; it takes as long as they do.
+func (m *measurement) bareWrites(series string) timed {
+	return func(ctx context.Context, i int) (time.Duration, error) {
+		return m.bare.write(ctx, name(m.result.scenario, series, i))
+	}
 }
 
 // operator does a command through the operator; it takes from the create to the watch's message that it is Complete.
@@ -218,9 +229,7 @@ func (m *measurement) round(ctx context.Context, r round) (round, error) {
 	r.Scenario = m.result.scenario.Name
 	do := m.operator(r.series())
 	if r.Client == bareClient {
-		do = func(ctx context.Context, i int) (time.Duration, error) {
-			return m.bare.write(ctx, name(m.result.scenario, r.series(), i))
-		}
+		do = m.bareWrites(r.series())
 	}
 	before, err := m.read(ctx)
 	if err != nil {

@@ -45,7 +45,7 @@ var reportText = template.Must(template.New("report").Parse(`
 {{if .Scenarios}}
 ## Throughput and API writes
 
-{{.InFlight}} commands in flight, {{.Objects}} a round, {{.Rounds}} pairs of rounds. The ceiling is a bare client that creates, updates the
+Commands in flight: {{.InFlight}}; commands a round: {{.Objects}}; pairs of rounds: {{.Rounds}}. The ceiling is a bare client that creates, updates the
 status once and creates one Kubernetes Event, without the operator. Share is the median of the pairs, with the lowest and the
 highest. Time is from create to Complete=True as a watch shows it. Writes are the operator's per command, beyond the
 creation of Commands.

@@ -32,10 +32,8 @@ func main() {
 func run(out string) error {
 	s := sources{reasons: map[string]string{}, structs: map[string]*ast.StructType{}, docs: map[string]string{}, versions: map[string]string{}}
 	s.conditions.WriteString("# Conditions and reasons\n\n" + generated + "The constants. [reasons.md](reasons.md) says what to do about each.\n")
-	for _, root := range []string{"api", "internal"} {
-		if err := filepath.WalkDir(root, s.read); err != nil {
-			return err
-		}
+	if err := errors.Join(filepath.WalkDir("api", s.read), filepath.WalkDir("internal", s.read)); err != nil {
+		return err
 	}
 	return errors.Join(os.WriteFile(filepath.Join(out, "conditions.md"), []byte(s.conditions.String()), 0o644),
 		os.WriteFile(filepath.Join(out, "events.md"), []byte(s.eventsPage()), 0o644),
@@ -86,8 +84,8 @@ func (s *sources) read(path string, entry fs.DirEntry, err error) error {
 func (s *sources) constants(dir string, block *ast.GenDecl) error {
 	var rows strings.Builder
 	for _, spec := range block.Specs {
-		c := spec.(*ast.ValueSpec)
-		if !named.MatchString(c.Names[0].Name) || len(c.Values) != 1 {
+		c, ok := spec.(*ast.ValueSpec)
+		if !ok || !named.MatchString(c.Names[0].Name) || len(c.Values) != 1 {
 			continue
 		}
 		name, comment := c.Names[0].Name, sentence(c.Doc, c.Comment)
@@ -140,10 +138,11 @@ func (s *sources) types(d *ast.GenDecl) {
 }
 
 func (s *sources) event(method *ast.FuncDecl) {
-	result := method.Body.List[0].(*ast.ReturnStmt).Results
-	name := types.ExprString(method.Recv.List[0].Type)
-	s.events = append(s.events, name)
-	s.versions[name] = ".v" + types.ExprString(result[1])
+	if returned, ok := method.Body.List[0].(*ast.ReturnStmt); ok {
+		name := types.ExprString(method.Recv.List[0].Type)
+		s.events = append(s.events, name)
+		s.versions[name] = ".v" + types.ExprString(returned.Results[1])
+	}
 }
 
 func (s *sources) eventsPage() string {

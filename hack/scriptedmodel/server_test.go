@@ -275,7 +275,9 @@ type answer struct {
 	Choices []struct {
 		Message struct {
 			Content   string
-			ToolCalls []struct{ Function struct{ Name, Arguments string } } `json:"tool_calls"`
+			ToolCalls []struct {
+				Function struct{ Name, Arguments string }
+			} `json:"tool_calls"`
 		}
 		FinishReason string `json:"finish_reason"`
 	}

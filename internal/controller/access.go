@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	edictv1 "github.com/edict-dev/edict/api/v1alpha1"
+	"github.com/edict-dev/edict/internal/query"
 )
 
 // verdictsFor is how long an answer of the API server about a token is used again.
@@ -38,50 +39,51 @@ type accessQuestion struct {
 }
 
 type accessVerdict struct {
-	status int // 200, 401 or 403
-	until  time.Time
+	refusal error // nil: allowed
+	until   time.Time
 }
 
-// Allow returns 200 if the request's bearer may do that to the resource of the
-// group edict.dev, 401 if the API server does not know the token, and 403 if RBAC
-// says no. An error means that the API server could not be asked.
-func (a *Access) Allow(r *http.Request, verb, resource, namespace, name string) (int, error) {
+// Allow returns nil if the request's bearer may do that to the resource of the
+// group edict.dev, query.ErrUnauthenticated if the API server does not know the
+// token, and query.ErrForbidden if RBAC says no. Any other error means that the
+// API server could not be asked.
+func (a *Access) Allow(r *http.Request, verb, resource, namespace, name string) error {
 	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok || token == "" {
-		return http.StatusUnauthorized, nil
+		return query.ErrUnauthenticated
 	}
 	q := accessQuestion{sha256.Sum256([]byte(token)), verb, resource, namespace, name}
-	if status, ok := a.known(q); ok {
-		return status, nil
+	if v, ok := a.known(q); ok {
+		return v.refusal
 	}
-	status, err := a.ask(r.Context(), token, q)
+	refusal, err := a.ask(r.Context(), token, q)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.verdicts == nil || len(a.verdicts) > 10_000 { // so that a stream of bad tokens cannot fill the memory
 		a.verdicts = map[accessQuestion]accessVerdict{}
 	}
-	a.verdicts[q] = accessVerdict{status: status, until: a.Now().Add(verdictsFor)}
-	return status, nil
+	a.verdicts[q] = accessVerdict{refusal: refusal, until: a.Now().Add(verdictsFor)}
+	return refusal
 }
 
-func (a *Access) known(q accessQuestion) (int, bool) {
+func (a *Access) known(q accessQuestion) (accessVerdict, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	v, ok := a.verdicts[q]
-	return v.status, ok && a.Now().Before(v.until)
+	return v, ok && a.Now().Before(v.until)
 }
 
-func (a *Access) ask(ctx context.Context, token string, q accessQuestion) (int, error) {
+func (a *Access) ask(ctx context.Context, token string, q accessQuestion) (refusal, err error) {
 	review, err := a.Kubernetes.AuthenticationV1().TokenReviews().Create(ctx,
 		&authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token}}, metav1.CreateOptions{})
 	switch {
 	case err != nil:
-		return 0, err
+		return nil, err
 	case !review.Status.Authenticated:
-		return http.StatusUnauthorized, nil
+		return query.ErrUnauthenticated, nil
 	}
 	user := review.Status.User
 	extra := make(map[string]authorizationv1.ExtraValue, len(user.Extra))
@@ -96,9 +98,9 @@ func (a *Access) ask(ctx context.Context, token string, q accessQuestion) (int, 
 		}}, metav1.CreateOptions{})
 	switch {
 	case err != nil:
-		return 0, err
+		return nil, err
 	case !access.Status.Allowed:
-		return http.StatusForbidden, nil
+		return query.ErrForbidden, nil
 	}
-	return http.StatusOK, nil
+	return nil, nil
 }

@@ -1,6 +1,8 @@
 package query
 
 import (
+	"cmp"
+	"maps"
 	"mime"
 	"net/http"
 	"regexp"
@@ -19,10 +21,11 @@ type parameters struct {
 // minSequence must not get older data for it.
 func parametersOf(r *http.Request, known ...string) *parameters {
 	p := &parameters{values: r.URL.Query()}
-	for name, values := range p.values {
+	for _, name := range slices.Sorted(maps.Keys(p.values)) {
+		values := p.values[name]
 		switch {
 		case !slices.Contains(known, name):
-			p.refuse(name, "it is unknown here; there are %s", strings.Join(known, ", "))
+			p.refuse(name, "it is unknown here; known are %s", cmp.Or(strings.Join(known, ", "), "none"))
 		case len(values) > 1:
 			p.refuse(name, "it is given %d times", len(values))
 		}

@@ -71,7 +71,7 @@ func problemOfFault(f *fault.Error) *problem {
 		p.Status, p.retryAfter = http.StatusServiceUnavailable, max(f.After, time.Second)
 		p.Remedy = "Ask again after the time in Retry-After."
 	case fault.Invalid:
-		p.Status = http.StatusBadRequest
+		p.Status, p.Remedy = http.StatusBadRequest, "Change what the request asks for."
 		if f.Reason == "InvalidView" {
 			p.Status, p.Remedy = http.StatusConflict, "Change the ContextView's spec."
 		}

@@ -138,9 +138,7 @@ func (h *handler) context(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), h.options.Patience)
-	defer cancel()
-	built, err := h.Contexts.Build(ctx, view.Request{Definition: definition, Stream: stream, Question: question,
+	built, err := h.Contexts.Build(r.Context(), view.Request{Definition: definition, Stream: stream, Question: question,
 		Sequence: fresh.asOf, Min: fresh.least, MaxTokens: int(tokens)})
 	if err != nil {
 		return err
@@ -170,8 +168,8 @@ func (h *handler) viewed(ctx context.Context, namespace, name string) (view.Defi
 	return d, stream, nil
 }
 
-// demand returns how far the journal is, and makes the largest lag a least
-// sequence. What the journal itself does not hold is refused at once: nobody can
+// demand returns how far the journal is, makes the largest lag a least sequence,
+// and waits a while until the projection has seen what is asked for. What the journal itself does not hold is refused at once: nobody can
 // have read that it was written.
 func (h *handler) demand(ctx context.Context, stream string, fresh *freshness) (held int64, err error) {
 	held, err = h.Journal.Head(ctx, stream)
@@ -186,7 +184,9 @@ func (h *handler) demand(ctx context.Context, stream string, fresh *freshness) (
 	if fresh.bounded {
 		fresh.least = max(fresh.least, held-fresh.lag)
 	}
-	return held, nil
+	ctx, cancel := context.WithTimeout(ctx, h.options.Patience)
+	defer cancel()
+	return held, h.Projection.WaitFor(ctx, stream, max(fresh.least, fresh.asOf))
 }
 
 func writeContext(w http.ResponseWriter, media string, a contextAnswer) error {
@@ -213,4 +213,3 @@ func writeJSON(w http.ResponseWriter, v any) error {
 	_, _ = w.Write(body) // who hung up does not read it
 	return nil
 }
-

@@ -120,7 +120,7 @@ func (o *operator) waitReady(within time.Duration) error {
 			return fmt.Errorf("the operator was not ready within %s", within)
 		case <-time.After(50 * time.Millisecond):
 		}
-		if _, code, err := get(ctx, http.DefaultClient, "http://"+o.health+"/readyz", ""); err == nil && code == http.StatusOK {
+		if _, code, err := get(ctx, "http://"+o.health+"/readyz"); err == nil && code == http.StatusOK {
 			return nil
 		}
 	}

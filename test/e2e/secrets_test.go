@@ -58,7 +58,7 @@ func TestSecretsNowhere(t *testing.T) {
 	}
 	w.cleanObjects()
 	w.clean("the operator's log", []byte(op.logs.String()))
-	metrics, status, err := get(t.Context(), http.DefaultClient, "http://"+op.metrics+"/metrics", "")
+	metrics, status, err := get(t.Context(), "http://"+op.metrics+"/metrics")
 	if err != nil || status != http.StatusOK {
 		t.Fatalf("read metrics: %d, %v", status, err)
 	}

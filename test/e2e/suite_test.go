@@ -9,6 +9,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -18,18 +19,13 @@ import (
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	edictv1 "github.com/edict-dev/edict/api/v1alpha1"
 	"github.com/edict-dev/edict/hack/cluster"
-)
-
-// Where config/default installs the operator, and as whom it runs there.
-const (
-	systemNamespace = "edict-system"
-	serviceAccount  = "edict-manager"
 )
 
 // suite is what all tests share.
@@ -121,8 +117,8 @@ func (s *suite) build(ctx context.Context) error {
 	return nil
 }
 
-// install applies config/default as the README says, and gets the credentials of the service account that it makes: the
-// operator runs with no other right than those that config/rbac grants.
+// install applies config/default as the README says, and gets the credentials of the service account that its Deployment
+// names: the operator runs with no other right than those that config/rbac grants.
 func (s *suite) install(ctx context.Context) error {
 	manifests, err := s.cluster.Kubectl(ctx, "kustomize", filepath.Join(s.root, "config", "default"))
 	if err != nil {
@@ -136,7 +132,21 @@ func (s *suite) install(ctx context.Context) error {
 			return err
 		}
 	}
-	_, s.kubeconfig, err = s.cluster.TokenConfig(ctx, systemNamespace, serviceAccount)
+	var deployments struct {
+		Items []appsv1.Deployment `json:"items"`
+	}
+	list, err := s.cluster.Kubectl(ctx, "get", "deployments", "--all-namespaces", "--output=json")
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal([]byte(list), &deployments); err != nil {
+		return err
+	}
+	if len(deployments.Items) != 1 {
+		return fmt.Errorf("config/default has %d Deployments, want the operator's", len(deployments.Items))
+	}
+	d := deployments.Items[0]
+	_, s.kubeconfig, err = s.cluster.TokenConfig(ctx, d.Namespace, d.Spec.Template.Spec.ServiceAccountName)
 	return err
 }
 
