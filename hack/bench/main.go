@@ -19,6 +19,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -50,8 +51,12 @@ const journalOnly = "journal"
 
 func main() {
 	o, err := parse(os.Args[1:])
-	if err != nil {
-		os.Exit(2) // package flag has said why
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
 	}
 	log.SetLogger(logr.Discard()) // controller-runtime's; what goes wrong comes back as an error
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -66,7 +71,7 @@ func main() {
 
 func parse(args []string) (options, error) {
 	var o options
-	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError) // which says itself what is wrong with a flag
 	flags.IntVar(&o.workers, "workers", 16, "commands in flight")
 	flags.IntVar(&o.objects, "objects", 1000, "commands in a round")
 	flags.IntVar(&o.rounds, "rounds", 3, "pairs of rounds, bare and operator, of each kind of command")
@@ -89,13 +94,11 @@ func parse(args []string) (options, error) {
 	}
 	for _, name := range o.only {
 		if !slices.Contains(names, name) {
-			fmt.Fprintf(flags.Output(), "--only: there is no %q; choose from %s\n", name, strings.Join(names, ", "))
-			return o, flag.ErrHelp
+			return o, fmt.Errorf("--only: there is no %q; choose from %s", name, strings.Join(names, ", "))
 		}
 	}
 	if o.workers < 1 || o.objects < 1 || o.rounds < 1 || o.single < 1 {
-		fmt.Fprintln(flags.Output(), "--workers, --objects, --rounds and --single must be at least 1")
-		return o, flag.ErrHelp
+		return o, errors.New("--workers, --objects, --rounds and --single must be at least 1")
 	}
 	return o, nil
 }

@@ -24,13 +24,12 @@ type operator struct {
 	cmd     *exec.Cmd
 	pidFile string
 	done    chan struct{} // closed when the process has ended
-	err     error         // how it ended; read after done
 }
 
 // startOperator starts `binary manager` with the journal in dir. pidFile is where whoever cleans up after a bench that
 // was killed looks for processes.
-func startOperator(binary, kubeconfig, dir, log, pidFile string) (*operator, error) {
-	ports, err := freePorts(3)
+func startOperator(ctx context.Context, binary, kubeconfig, dir, log, pidFile string) (*operator, error) {
+	ports, err := freePorts(ctx, 3)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +39,8 @@ func startOperator(binary, kubeconfig, dir, log, pidFile string) (*operator, err
 	}
 	defer func() { _ = output.Close() }() // the process has a descriptor of its own
 	o := &operator{pidFile: pidFile, done: make(chan struct{})}
-	o.cmd = exec.Command(binary, "manager",
+	// It is stopped by stop, which lets it end in peace.
+	o.cmd = exec.CommandContext(context.WithoutCancel(ctx), binary, "manager",
 		"--journal=sqlite://"+filepath.Join(dir, "journal.db"),
 		"--outbound-allow="+loopback,
 		"--metrics-bind-address="+ports[0], "--health-probe-bind-address="+ports[1], "--query-bind-address="+ports[2])
@@ -51,7 +51,7 @@ func startOperator(binary, kubeconfig, dir, log, pidFile string) (*operator, err
 	}
 	go func() {
 		defer close(o.done)
-		o.err = o.cmd.Wait()
+		_ = o.cmd.Wait() // how it ended is in its ProcessState
 	}()
 	return o, os.WriteFile(pidFile, []byte(strconv.Itoa(o.cmd.Process.Pid)), 0o600)
 }
@@ -62,7 +62,7 @@ func (o *operator) while(ctx context.Context) (context.Context, context.CancelCa
 	go func() {
 		select {
 		case <-o.done:
-			cancel(fmt.Errorf("the operator ended by itself (%v); its log says why", o.err))
+			cancel(fmt.Errorf("the operator ended by itself: %s", o.cmd.ProcessState))
 		case <-ctx.Done():
 		}
 	}()
@@ -84,10 +84,10 @@ func (o *operator) stop() error {
 }
 
 // freePorts returns addresses on loopback that nobody listens at now.
-func freePorts(n int) ([]string, error) {
+func freePorts(ctx context.Context, n int) ([]string, error) {
 	var addresses []string
 	for range n {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 		if err != nil {
 			return nil, err
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -16,16 +17,16 @@ type servers struct {
 	model, tool *timedServer
 }
 
-func startServers() (*servers, error) {
+func startServers(ctx context.Context) (*servers, error) {
 	handler, err := scriptedmodel.New(scriptedmodel.Options{Script: script(), Keep: -1})
 	if err != nil {
 		return nil, err
 	}
-	model, err := serve(handler)
+	model, err := serve(ctx, handler)
 	if err != nil {
 		return nil, err
 	}
-	tool, err := serve(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	tool, err := serve(ctx, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, `{"inStock":1,"delivery":"tomorrow"}`) // who does not read it sees an error of its own
 	}))
@@ -46,8 +47,8 @@ type timedServer struct {
 	served  atomic.Int64
 }
 
-func serve(handler http.Handler) (*timedServer, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+func serve(ctx context.Context, handler http.Handler) (*timedServer, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}

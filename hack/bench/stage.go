@@ -59,7 +59,7 @@ func (s *stage) start(ctx context.Context) (err error) {
 	if err := os.WriteFile(s.log, nil, 0o644); err != nil {
 		return err
 	}
-	if s.servers, err = startServers(); err != nil {
+	if s.servers, err = startServers(ctx); err != nil {
 		return err
 	}
 	say("starting the control plane")
@@ -116,7 +116,7 @@ func (s *stage) identity(ctx context.Context) (string, error) {
 // startOperator starts the operator, and the watch that sees commands end.
 func (s *stage) startOperator(ctx context.Context) error {
 	pidFile := filepath.Join(s.work, "controlplane", "operator.pid")
-	o, err := startOperator(s.binary, s.kubeconfig, s.work, s.log, pidFile)
+	o, err := startOperator(ctx, s.binary, s.kubeconfig, s.work, s.log, pidFile)
 	if err != nil {
 		return err
 	}

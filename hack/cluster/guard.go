@@ -39,7 +39,7 @@ type guard struct {
 // startGuard watches over the processes whose identifiers are in the .pid files of dir. When this process dies, they
 // are killed and disposable is removed.
 func startGuard(dir, disposable string) (*guard, error) {
-	g := &guard{dir: dir, cmd: exec.Command("sh", "-c", guardScript, "guard", dir, disposable)} //nolint:noctx // it outlives us
+	g := &guard{dir: dir, cmd: exec.Command("sh", "-c", guardScript, "guard", dir, disposable)}
 	var err error
 	if g.stdin, err = g.cmd.StdinPipe(); err != nil {
 		return nil, err

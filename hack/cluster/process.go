@@ -23,8 +23,7 @@ type process struct {
 }
 
 func startProcess(path string, logs io.Writer, args ...string) (*process, error) {
-	cmd := exec.Command(path, args...) //nolint:noctx // it runs until Stop, not until Start's context ends
-	p := &process{cmd: cmd, done: make(chan struct{})}
+	p := &process{cmd: exec.Command(path, args...), done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = logs, logs
 	if err := p.cmd.Start(); err != nil {
 		return nil, err

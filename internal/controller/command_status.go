@@ -20,6 +20,7 @@ const maxResponse = 4096
 // way of its saying anything. It is the one place where a Command's status is made.
 func (s *commandScope) mirror(err error) {
 	status := &s.object.Status
+	meta.RemoveStatusCondition(&status.Conditions, edictv1.ConditionStalled) // set again below if it still holds
 	status.ObservedGeneration = s.object.Generation
 	status.Type = string(s.order.Intent.Type)
 	status.IdempotencyKey = s.order.Key

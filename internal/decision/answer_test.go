@@ -158,27 +158,32 @@ func FuzzRead(f *testing.F) {
 			}
 			return
 		}
-		if d.Response == "" && len(d.Commands) == 0 {
-			t.Error("an empty decision passed")
-		}
-		if len(d.Commands) > m.maxCommands {
-			t.Errorf("%d commands passed", len(d.Commands))
-		}
-		for _, c := range d.Commands {
-			op := m.operations[c.Operation]
-			var v any
-			if op == nil || json.Unmarshal(c.Arguments, &v) != nil {
-				t.Fatalf("command %+v passed", c)
-			}
-			for _, check := range op.checks {
-				if err := check.Validate(v); err != nil {
-					t.Errorf("arguments %s passed: %v", c.Arguments, err)
-				}
-			}
-		}
+		mustFit(t, m, d)
 		again, wrong := m.read(reply{text: spelled(d)})
 		if wrong != nil || !cmp.Equal(d, again) {
 			t.Errorf("written out and read again it is another: %+v, %+v", again, wrong)
 		}
 	})
+}
+
+func mustFit(t *testing.T, m *menu, d agent.Decision) {
+	t.Helper()
+	if d.Response == "" && len(d.Commands) == 0 {
+		t.Error("an empty decision passed")
+	}
+	if len(d.Commands) > m.maxCommands {
+		t.Errorf("%d commands passed", len(d.Commands))
+	}
+	for _, c := range d.Commands {
+		op := m.operations[c.Operation]
+		var v any
+		if op == nil || json.Unmarshal(c.Arguments, &v) != nil {
+			t.Fatalf("command %+v passed", c)
+		}
+		for _, check := range op.checks {
+			if err := check.Validate(v); err != nil {
+				t.Errorf("arguments %s passed: %v", c.Arguments, err)
+			}
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 )
 
@@ -129,39 +130,39 @@ func relocated(schema map[string]any, prefix string) (map[string]any, map[string
 // where schemas are and not into values, which may look like one.
 func moveReferences(schema map[string]any, prefix string) map[string]any {
 	out := maps.Clone(schema)
-	move := func(node any) any {
-		if child, ok := node.(map[string]any); ok {
-			return moveReferences(child, prefix)
-		}
-		return node
-	}
 	if ref, ok := out["$ref"].(string); ok {
 		if parts := reference.FindStringSubmatch(ref); parts != nil {
 			out["$ref"] = "#/$defs/" + prefix + parts[2]
 		}
 	}
-	for _, keyword := range schemaKeywords {
-		if child, ok := out[keyword]; ok {
-			out[keyword] = move(child)
-		}
-	}
-	for _, keyword := range listKeywords {
-		if list, ok := out[keyword].([]any); ok {
-			copied := make([]any, len(list))
-			for i, child := range list {
-				copied[i] = move(child)
+	for _, keywords := range [][]string{schemaKeywords, listKeywords, mapKeywords} {
+		for _, keyword := range keywords {
+			if value, ok := schema[keyword]; ok {
+				out[keyword] = moveAll(keyword, value, prefix)
 			}
-			out[keyword] = copied
-		}
-	}
-	for _, keyword := range mapKeywords {
-		if named, ok := out[keyword].(map[string]any); ok {
-			copied := make(map[string]any, len(named))
-			for name, child := range named {
-				copied[name] = move(child)
-			}
-			out[keyword] = copied
 		}
 	}
 	return out
+}
+
+// moveAll moves the references of what stands at a keyword: a schema, a list of them, or a map of them.
+func moveAll(keyword string, value any, prefix string) any {
+	switch value := value.(type) {
+	case []any:
+		list := make([]any, len(value))
+		for i, child := range value {
+			list[i] = moveAll("", child, prefix)
+		}
+		return list
+	case map[string]any:
+		if !slices.Contains(mapKeywords, keyword) {
+			return moveReferences(value, prefix)
+		}
+		named := make(map[string]any, len(value))
+		for name, child := range value {
+			named[name] = moveAll("", child, prefix)
+		}
+		return named
+	}
+	return value
 }

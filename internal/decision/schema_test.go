@@ -77,36 +77,39 @@ func TestTheStrictFormIsStrict(t *testing.T) {
 	if err := json.Unmarshal(m.wire, &root); err != nil {
 		t.Fatal(err)
 	}
-	allowed := " type properties required additionalProperties items anyOf $ref $defs maxItems minItems const enum description title " +
-		"format pattern multipleOf minimum maximum exclusiveMinimum exclusiveMaximum "
-	var walk func(path string, node any)
-	walk = func(path string, node any) {
-		schema, ok := node.(map[string]any)
-		if !ok {
-			t.Errorf("%s is no schema: %v", path, node)
-			return
-		}
-		for key := range schema {
-			if !strings.Contains(allowed, " "+key+" ") {
-				t.Errorf("%s has %s", path, key)
-			}
-		}
-		if schema["type"] == nil && schema["anyOf"] == nil && schema["$ref"] == nil {
-			t.Errorf("%s has no type", path)
-		}
-		if properties, ok := schema["properties"].(map[string]any); ok {
-			required, _ := schema["required"].([]any)
-			if schema["additionalProperties"] != false || len(required) != len(properties) {
-				t.Errorf("%s is open: %v", path, schema)
-			}
-		}
-		for i, child := range children(schema) {
-			if child != false {
-				walk(fmt.Sprintf("%s/%d", path, i), child)
-			}
+	walkStrict(t, "", root)
+}
+
+// strictWords are the keywords of the strict mode.
+const strictWords = " type properties required additionalProperties items anyOf $ref $defs maxItems minItems const enum description title " +
+	"format pattern multipleOf minimum maximum exclusiveMinimum exclusiveMaximum "
+
+func walkStrict(t *testing.T, path string, node any) {
+	t.Helper()
+	schema, ok := node.(map[string]any)
+	if !ok {
+		t.Errorf("%s is no schema: %v", path, node)
+		return
+	}
+	for key := range schema {
+		if !strings.Contains(strictWords, " "+key+" ") {
+			t.Errorf("%s has %s", path, key)
 		}
 	}
-	walk("", root)
+	if schema["type"] == nil && schema["anyOf"] == nil && schema["$ref"] == nil {
+		t.Errorf("%s has no type", path)
+	}
+	if properties, ok := schema["properties"].(map[string]any); ok {
+		required, _ := schema["required"].([]any)
+		if schema["additionalProperties"] != false || len(required) != len(properties) {
+			t.Errorf("%s is open: %v", path, schema)
+		}
+	}
+	for i, child := range children(schema) {
+		if child != false {
+			walkStrict(t, fmt.Sprintf("%s/%d", path, i), child)
+		}
+	}
 }
 
 // TestWhatTheStrictFormAllowsCanFit holds that the strict form does not lock a model out of the declared schema.

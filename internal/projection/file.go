@@ -54,12 +54,15 @@ CREATE TABLE messages (
 	stream       INTEGER NOT NULL,
 	conversation TEXT NOT NULL,
 	sequence     INTEGER NOT NULL,
+	since        INTEGER NOT NULL DEFAULT 0, -- when its ask ended; 0: it has not
 	time         INTEGER NOT NULL,
 	role         TEXT NOT NULL,
 	text         TEXT NOT NULL,
 	command      TEXT NOT NULL,
 	PRIMARY KEY (stream, conversation, sequence)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX messages_by_end ON messages (stream, conversation, since, sequence);
+CREATE INDEX messages_by_command ON messages (stream, command) WHERE since = 0;
 
 CREATE TABLE memories (
 	stream    INTEGER NOT NULL,

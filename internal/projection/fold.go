@@ -23,8 +23,8 @@ type (
 	memoryForgotten struct{ id string }
 	// callAccepted remembers what a call is, for the result that comes of it.
 	callAccepted struct{ key, name, operation, arguments, conversation, issuedBy string }
-	// callEnded is about any command; only for an accepted call does it change a
-	// row. An earlier result of the same call is replaced: a person may settle
+	// callEnded is about any command: an ask's messages become past, and an accepted
+	// call gets its result. An earlier result of the same call is replaced: a person may settle
 	// what was unknown.
 	callEnded struct {
 		key, reason, text string

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	selectMessages = `SELECT sequence, time, role, text, command FROM messages
-		WHERE stream = ? AND conversation = ? AND sequence <= ? ORDER BY sequence DESC LIMIT ?`
+	selectMessages = `SELECT sequence, time, role, text, command FROM messages INDEXED BY messages_by_end
+		WHERE stream = ? AND conversation = ? AND since > 0 AND since <= ? ORDER BY since DESC, sequence DESC LIMIT ?`
 	selectMemories = `SELECT sequence, time, id, kind, content FROM memories
 		WHERE stream = ?1 AND sequence <= ?2 AND (forgotten = 0 OR forgotten > ?2) ORDER BY sequence DESC LIMIT ?3`
 	selectMemoriesOfKind = `SELECT sequence, time, id, kind, content FROM memories INDEXED BY memories_by_kind
@@ -36,7 +36,9 @@ func prepareReads(ctx context.Context, db *sql.DB) (map[string]*sql.Stmt, error)
 	return reads, nil
 }
 
-// Messages returns the turns of one conversation, newest first.
+// Messages returns the turns of one conversation, newest first. A message is a
+// turn from when its ask has ended: until then it is the question, or waits for
+// its own turn, and in either case is nobody's past.
 func (s *Store) Messages(ctx context.Context, of Scope, conversation string) ([]Message, error) {
 	stream, err := s.stream(ctx, of)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 
+	"github.com/edict-dev/edict/internal/agent"
 	"github.com/edict-dev/edict/internal/fault"
 	"github.com/edict-dev/edict/internal/journal"
 )
@@ -27,6 +28,7 @@ type writer struct {
 // read the whole stream for each: INDEXED BY says better.
 const (
 	insertMessage = `INSERT INTO messages (stream, conversation, sequence, time, role, text, command) VALUES (?, ?, ?, ?, ?, ?, ?)`
+	endMessages   = `UPDATE messages INDEXED BY messages_by_command SET since = ? WHERE stream = ? AND command = ? AND since = 0`
 	insertMemory  = `INSERT INTO memories (stream, sequence, time, id, kind, content) VALUES (?, ?, ?, ?, ?, ?)`
 	forgetMemory  = `UPDATE memories INDEXED BY memories_by_id SET forgotten = ? WHERE stream = ? AND id = ? AND forgotten = 0`
 	insertCall    = `INSERT OR IGNORE INTO calls (stream, key, name, operation, arguments, conversation, issuedBy) VALUES (?, ?, ?, ?, ?, ?, ?)`
@@ -47,7 +49,7 @@ func newWriter(ctx context.Context, db *sql.DB) (*writer, error) {
 	}
 	w := &writer{conn: conn, statements: map[string]*sql.Stmt{}}
 	for _, text := range []string{
-		"BEGIN IMMEDIATE", "COMMIT", "ROLLBACK", insertMessage, insertMemory, forgetMemory, insertCall,
+		"BEGIN IMMEDIATE", "COMMIT", "ROLLBACK", insertMessage, endMessages, insertMemory, forgetMemory, insertCall,
 		replaceResult, insertResult, upsertStream, insertStop, moveCheckpoint,
 	} {
 		if w.statements[text], err = conn.PrepareContext(ctx, text); err != nil {
@@ -99,7 +101,11 @@ func (w *writer) moveCheckpoint(from int64, to checkpoint) error {
 }
 
 func (c messageAdded) write(w *writer, at place) error {
-	return w.run(insertMessage, at.stream, c.conversation, at.sequence, at.time, string(c.role), c.text, c.command)
+	err := w.run(insertMessage, at.stream, c.conversation, at.sequence, at.time, string(c.role), c.text, c.command)
+	if err != nil || c.role == User {
+		return err
+	}
+	return w.run(endMessages, at.sequence, at.stream, c.command)
 }
 
 func (c memoryAdded) write(w *writer, at place) error {
@@ -119,6 +125,11 @@ func (c callAccepted) write(w *writer, at place) error {
 }
 
 func (c callEnded) write(w *writer, at place) error {
+	if c.phase != agent.Succeeded { // an ask that succeeds ends with its response
+		if err := w.run(endMessages, at.sequence, at.stream, c.key); err != nil {
+			return err
+		}
+	}
 	if err := w.run(replaceResult, at.sequence, at.stream, c.key); err != nil {
 		return err
 	}

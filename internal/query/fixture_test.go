@@ -139,13 +139,14 @@ func (h *house) append(stream string, blobs []journal.Blob, events ...agent.Even
 	return records[len(records)-1].Sequence
 }
 
-// remember appends n memories.
-func (h *house) remember(n int) (end int64) {
+// remember appends n memories at once.
+func (h *house) remember(n int) int64 {
 	h.t.Helper()
+	var events []agent.Event
 	for i := range n {
-		end = h.append(streamName, nil, agent.MemorySaved{ID: fmt.Sprint("mem-", i), Kind: "note", Content: "more"})
+		events = append(events, agent.MemorySaved{ID: fmt.Sprint("mem-", i), Kind: "note", Content: "more"})
 	}
-	return end
+	return h.append(streamName, nil, events...)
 }
 
 type reply struct {

@@ -104,6 +104,7 @@ func TestOneReadsWhatOneWroteOrIsTold(t *testing.T) {
 	if p := h.get(path+"minSequence=4").wantProblem(t, http.StatusConflict, "SequenceNotReached"); !strings.Contains(p.Detail, "ends at 3") {
 		t.Errorf("got %v", p)
 	}
+	h.serve(Options{})
 	h.project()
 	if err := h.projection.WaitFor(t.Context(), streamName, end); err != nil {
 		t.Fatal(err)

@@ -138,7 +138,7 @@ func TestApplyAgain(t *testing.T) {
 	m := newModel(t,
 		scriptedmodel.Rule{When: scriptedmodel.When{Step: 1}, Then: issue("book", map[string]any{"flight": "LX2084", "passenger": "grace"})},
 		scriptedmodel.Rule{Then: scriptedmodel.Respond("It is booked.")})
-	manifests := strings.NewReplacer("MODEL", m.url, "API", api.url).Replace(`
+	manifests := strings.NewReplacer("MODEL", m.url, "TRAVEL", api.url).Replace(`
 apiVersion: edict.dev/v1alpha1
 kind: Agent
 metadata: {name: concierge}
@@ -146,7 +146,7 @@ spec:
   instructions: You help people travel.
   model: {baseURL: MODEL, name: scripted}
   operations:
-  - {name: book, type: CallAPI, parameters: {type: object}, callAPI: {method: POST, url: "API/bookings"}}
+  - {name: book, type: CallAPI, parameters: {type: object}, callAPI: {method: POST, url: "TRAVEL/bookings"}}
 ---
 apiVersion: edict.dev/v1alpha1
 kind: Command

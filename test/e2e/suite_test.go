@@ -19,9 +19,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	edictv1 "github.com/edict-dev/edict/api/v1alpha1"
@@ -51,6 +53,7 @@ var (
 
 // TestMain stops what the tests started. They start it when they first need it, so that -list and -run cost nothing.
 func TestMain(m *testing.M) {
+	ctrl.SetLogger(logr.Discard()) // the operator has a log of its own
 	code := m.Run()
 	if suiteIs != nil {
 		if err := suiteIs.stop(); err != nil {
