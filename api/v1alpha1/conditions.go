@@ -75,6 +75,8 @@ const (
 	ReasonIdempotencyKeyConflict = "IdempotencyKeyConflict"
 	// ReasonNameTaken: an object with the issued command's name exists and wants something else.
 	ReasonNameTaken = "NameTaken"
+	// ReasonNotAdmitted: the API server did not admit an issued command.
+	ReasonNotAdmitted = "NotAdmitted"
 	// ReasonJournalUnavailable: the journal cannot be written to or read now.
 	ReasonJournalUnavailable = "JournalUnavailable"
 	// ReasonUnreadableEvent: the stream has an event that this version cannot read.

@@ -71,7 +71,7 @@ func main() {
 
 func parse(args []string) (options, error) {
 	var o options
-	flags := flag.NewFlagSet("bench", flag.ContinueOnError) // which says itself what is wrong with a flag
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.IntVar(&o.workers, "workers", 16, "commands in flight")
 	flags.IntVar(&o.objects, "objects", 1000, "commands in a round")
 	flags.IntVar(&o.rounds, "rounds", 3, "pairs of rounds, bare and operator, of each kind of command")

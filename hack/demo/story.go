@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -132,6 +133,9 @@ func kill(ctx context.Context, s *stage) error {
 		return err
 	}
 	say("The travel API has booked, and has not answered yet.")
+	if err := s.quietly(ctx, "wait", "-n", namespace, "--for=jsonpath={.status.phase}=Running", "cmd/book-flight-1-0", "--timeout=10s"); err != nil {
+		return err
+	}
 	typed("kill -KILL %d   # the operator", s.operator.command.Process.Pid)
 	if err := s.operator.kill(); err != nil {
 		return err
@@ -178,6 +182,13 @@ func twice(byKey map[string]int) string {
 // lookAround shows what a person sees afterwards.
 func lookAround(ctx context.Context, s *stage) error {
 	title("What happened, and why")
+	err := s.until(ctx, "the agent's totals are up to date", func() (bool, error) {
+		out, err := s.cluster.Kubectl(ctx, "get", "agt", "concierge", "-n", namespace, "-o", "jsonpath={.status.openCommands}")
+		return out == "0", err
+	})
+	if err != nil {
+		return err
+	}
 	for _, args := range [][]string{
 		{"get", "agt,cmd,cv", "-n", namespace},
 		{"describe", "cmd", "book-flight", "-n", namespace},
@@ -193,16 +204,32 @@ func lookAround(ctx context.Context, s *stage) error {
 		return err
 	}
 	fmt.Println(indent(context_))
-	say("And the journal, of which all of the above is a mirror:")
+	say("And the journal, of which all of the above is a mirror; here what each event says of itself, without its data:")
 	journal, err := s.query(ctx, "/v1/namespaces/travel/agents/concierge/journal?from=1")
 	if err != nil {
 		return err
 	}
-	for _, line := range strings.Split(strings.TrimSpace(journal), "\n") {
-		fmt.Println("  " + short(line, 150))
+	if err := list(journal); err != nil {
+		return err
 	}
 	title("The end")
 	say(fmt.Sprintf("That took %s. Everything is stopped and removed now; `make demo KEEP=1` leaves it running.", time.Since(s.started).Round(time.Second)))
+	return nil
+}
+
+// list shows the journal's lines, one event each.
+func list(lines string) error {
+	for _, line := range strings.Split(strings.TrimSpace(lines), "\n") {
+		var event struct {
+			Sequence            int64
+			Time, Type, Subject string
+		}
+		if err := json.Unmarshal([]byte(line), &event); err != nil {
+			return fmt.Errorf("read the journal's line %q: %w", line, err)
+		}
+		fmt.Printf("  %4d  %-27s  %-17s  %s\n", event.Sequence, event.Time, event.Type, event.Subject)
+	}
+	fmt.Println()
 	return nil
 }
 

@@ -66,11 +66,3 @@ func (s *stage) until(ctx context.Context, what string, happened func() (bool, e
 func indent(text string) string {
 	return "  " + strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n  ") + "\n"
 }
-
-// short cuts a line at n characters.
-func short(line string, n int) string {
-	if runes := []rune(line); len(runes) > n {
-		return string(runes[:n]) + "…"
-	}
-	return line
-}

@@ -71,7 +71,8 @@ type (
 		RetryAt time.Time `json:"retryAt,omitzero"` // zero: it is not tried again
 		Usage   Usage     `json:"usage,omitzero"`   // what a model's unusable answers cost
 	}
-	// AttemptAbandoned says that an attempt was found open after its deadline: the process that made it is gone.
+	// AttemptAbandoned says that an attempt was found open after its deadline, because the process that made it is
+	// gone, or that a request to a model was cut off. It does not count as a failure.
 	AttemptAbandoned struct {
 		Attempt int `json:"attempt"`
 	}

@@ -211,6 +211,9 @@ func (c *Command) Decided(made DecisionMade, menu Profile) []Event {
 // that could not be used took.
 func (c *Command) Undecided(now time.Time, o Outcome, cost Usage) []Event {
 	failed := AttemptFailed{Attempt: c.Attempts, Reason: o.Reason, Message: o.Message, Usage: cost}
+	if c.Cancel != "" {
+		return []Event{failed} // the next look ends it as cancelled
+	}
 	if o.Verdict == Rejected || c.Failures+1 >= c.Retry.MaxAttempts {
 		return []Event{failed, CommandFailed{Reason: o.Reason, Message: o.Message}}
 	}
@@ -227,7 +230,9 @@ func (c *Command) Executed(now time.Time, o Outcome) []Event {
 	case o.Verdict == Ambiguous && !repeatable:
 		return []Event{OutcomeLost{Reason: o.Reason, Message: o.Message +
 			" Whether it took effect cannot be known, and it is not repeated. Look at the receiver, then apply a new command if it has to run."}}
-	case repeatable && c.Failures+1 < c.Retry.MaxAttempts && c.Cancel == "":
+	case repeatable && c.Cancel != "":
+		return []Event{AttemptFailed{Attempt: c.Attempts, Status: o.Status, Reason: o.Reason, Message: o.Message}} // the next look ends it as cancelled
+	case repeatable && c.Failures+1 < c.Retry.MaxAttempts:
 		return c.retry(now, o)
 	}
 	return []Event{

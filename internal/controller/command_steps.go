@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	edictv1 "github.com/edict-dev/edict/api/v1alpha1"
 	"github.com/edict-dev/edict/internal/agent"
@@ -74,10 +75,13 @@ func (r *CommandReconciler) issue(ctx context.Context, s *commandScope) error {
 		return nil
 	}
 	for _, child := range s.receipt.Command.Unaccepted() {
-		object := issuedObject(s.object, child.IssuedCommand)
-		err := r.Create(ctx, object)
-		if apierrors.IsAlreadyExists(err) {
+		err := r.Create(ctx, issuedObject(s.object, child.IssuedCommand))
+		switch {
+		case apierrors.IsAlreadyExists(err):
 			err = r.claim(ctx, s, child.IssuedCommand)
+		case apierrors.IsInvalid(err) || apierrors.IsForbidden(err):
+			err = r.refuse(ctx, s, child.IssuedCommand, edictv1.ReasonNotAdmitted,
+				"The API server did not admit the issued command; a quota, an admission policy or the kind's own rules say no. The operator's log says more.", err)
 		}
 		if err != nil {
 			return err
@@ -97,10 +101,16 @@ func (r *CommandReconciler) claim(ctx context.Context, s *commandScope, child ag
 	if orderOf(&there).Key == child.Key && there.Spec.AgentRef == s.object.Spec.AgentRef {
 		return nil
 	}
-	return r.Engine.Refuse(ctx, s.object.Namespace, s.object.Spec.AgentRef.Name, child, agent.Approval{
-		Reason:  edictv1.ReasonNameTaken,
-		Message: "A Command of this name exists and wants something else, so the issued one was not created. Delete that Command, or ask under another name.",
-	})
+	return r.refuse(ctx, s, child, edictv1.ReasonNameTaken,
+		"A Command of this name exists and wants something else, so the issued one was not created. Delete that Command, or ask under another name.", nil)
+}
+
+// refuse ends an issued command that cannot come through the door, so that its ask goes on.
+func (r *CommandReconciler) refuse(ctx context.Context, s *commandScope, child agent.IssuedCommand, reason, message string, cause error) error {
+	if cause != nil {
+		log.FromContext(ctx).Error(cause, "an issued command was not admitted", "name", child.Name)
+	}
+	return r.Engine.Refuse(ctx, s.object.Namespace, s.object.Spec.AgentRef.Name, child, agent.Approval{Reason: reason, Message: message})
 }
 
 func issuedObject(parent *edictv1.Command, child agent.IssuedCommand) *edictv1.Command {

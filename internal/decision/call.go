@@ -88,9 +88,9 @@ func (c *call) compose(m *menu, messages []openai.ChatCompletionMessage) openai.
 			r.Temperature = math.SmallestNonzeroFloat32
 		}
 	}
-	r.MaxTokens = model.MaxOutputTokens
+	r.MaxTokens = model.MaxOutputTokens //nolint:staticcheck // deprecated by OpenAI, and the only bound that many compatible servers know
 	if model.Mode == agent.ModeJSONSchema || refusesMaxTokens(r) {
-		r.MaxTokens, r.MaxCompletionTokens = 0, model.MaxOutputTokens
+		r.MaxTokens, r.MaxCompletionTokens = 0, model.MaxOutputTokens //nolint:staticcheck // as above
 	}
 	switch model.Mode {
 	case agent.ModeTools:

@@ -63,21 +63,19 @@ func TestADecisionIsReadInEachMode(t *testing.T) {
 }
 
 func TestEachModeAsksInItsForm(t *testing.T) {
-	strict := func(m map[string]any) any { return m["strict"] }
 	for _, c := range []struct {
 		mode  agent.DecisionMode
 		check func(t *testing.T, request map[string]any, system string)
 	}{
 		{agent.ModeJSONSchema, func(t *testing.T, r map[string]any, system string) {
-			schema := r["response_format"].(map[string]any)["json_schema"].(map[string]any)
-			if strict(schema) != true || schema["name"] != "decision" || r["tools"] != nil || r["max_completion_tokens"] != 500.0 || r["max_tokens"] != nil {
+			if at(r, "response_format", "json_schema", "strict") != true || at(r, "response_format", "json_schema", "name") != "decision" || r["tools"] != nil || r["max_completion_tokens"] != 500.0 || r["max_tokens"] != nil {
 				t.Errorf("request is %v", r)
 			}
 		}},
 		{agent.ModeTools, func(t *testing.T, r map[string]any, system string) {
-			f := r["tools"].([]any)[0].(map[string]any)["function"].(map[string]any)
-			choice := r["tool_choice"].(map[string]any)["function"].(map[string]any)
-			if strict(f) != true || f["name"] != "decide" || choice["name"] != "decide" || r["response_format"] != nil || r["max_tokens"] != 500.0 {
+			tools, _ := r["tools"].([]any)
+			if len(tools) != 1 || at(tools[0], "function", "strict") != true || at(tools[0], "function", "name") != "decide" ||
+				at(r, "tool_choice", "function", "name") != "decide" || r["response_format"] != nil || r["max_tokens"] != 500.0 {
 				t.Errorf("request is %v", r)
 			}
 			if !strings.Contains(system, "calling the function decide") {
@@ -85,7 +83,7 @@ func TestEachModeAsksInItsForm(t *testing.T) {
 			}
 		}},
 		{agent.ModeJSONObject, func(t *testing.T, r map[string]any, system string) {
-			if r["response_format"].(map[string]any)["type"] != "json_object" || r["tools"] != nil || r["max_tokens"] != 500.0 {
+			if at(r, "response_format", "type") != "json_object" || r["tools"] != nil || r["max_tokens"] != 500.0 {
 				t.Errorf("request is %v", r)
 			}
 			if !strings.Contains(system, `"const":"search_flights"`) || !strings.Contains(system, `"maxLength":16384`) {

@@ -111,7 +111,7 @@ func TestAServerThatSaysNothingTimesOut(t *testing.T) {
 	silent := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 	stalling := func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, `{"choices":`)
-		w.(http.Flusher).Flush()
+		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
 	}
 	for name, answer := range map[string]http.HandlerFunc{"before the answer": silent, "in the answer": stalling} {

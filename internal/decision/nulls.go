@@ -54,7 +54,7 @@ func (n nulls) unfold(schemas []any) []any {
 		all = append(all, schema)
 		if ref, ok := schema["$ref"].(string); ok && !seen[ref] {
 			seen[ref] = true
-			target, _ := parameters{root: n.root}.definition(ref)
+			target, _ := parameters(n).definition(ref)
 			todo = append(todo, target)
 		}
 		for _, keyword := range []string{"allOf", "anyOf", "oneOf"} {
@@ -84,7 +84,7 @@ func (n nulls) allowsNull(node any) bool {
 		return node == true
 	}
 	if ref, ok := schema["$ref"]; ok {
-		target, _ := parameters{root: n.root}.definition(ref)
+		target, _ := parameters(n).definition(ref)
 		return n.allowsNull(target)
 	}
 	if value, ok := schema["const"]; ok {

@@ -2,6 +2,7 @@ package decision
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -68,11 +69,19 @@ func (s *scripted) sent(t testing.TB, n int) (roles, contents []string) {
 	}
 	messages, _ := s.requests[n]["messages"].([]any)
 	for _, m := range messages {
-		m := m.(map[string]any)
-		roles = append(roles, m["role"].(string))
-		contents = append(contents, m["content"].(string))
+		roles = append(roles, fmt.Sprint(at(m, "role")))
+		contents = append(contents, fmt.Sprint(at(m, "content")))
 	}
 	return roles, contents
+}
+
+// at returns what stands at a path of JSON objects, nil if there is nothing.
+func at(v any, path ...string) any {
+	for _, name := range path {
+		object, _ := v.(map[string]any)
+		v = object[name]
+	}
+	return v
 }
 
 // completion answers with a chat completion whose one message has this content.

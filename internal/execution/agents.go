@@ -52,7 +52,6 @@ func (e *Engine) Retire(ctx context.Context, namespace, agentName string, retain
 		return err
 	}
 	st.mu.Lock()
-	st.profile.Suspended = false // a stopped command has to be able to end
 	keys, head := st.state.OpenKeys(), st.state.Sequence
 	st.mu.Unlock()
 	for _, key := range keys {

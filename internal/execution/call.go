@@ -40,8 +40,15 @@ func (e *Engine) decide(st *stream, c *agent.Command, p agent.Profile) error {
 	started := time.Now()
 	answer, err := e.Decider.Decide(ctx, inquiry)
 	st.setCut(c.Key, nil)
+	if errors.Is(err, context.Canceled) {
+		// The ask was cancelled, and the next look ends it; or the operator is stopping, and the next process asks again
+		// without waiting for the deadline. Neither is the model's failure.
+		return e.settle(st, c.Key, attempt.Attempt, func(*agent.Command) []agent.Event {
+			return []agent.Event{agent.AttemptAbandoned{Attempt: attempt.Attempt}}
+		})
+	}
 	if err != nil {
-		o := e.undecided(err)
+		o := undecided(err)
 		return e.settle(st, c.Key, attempt.Attempt, func(c *agent.Command) []agent.Event { return c.Undecided(e.Now(), o, answer.Usage) })
 	}
 	request := journal.NewBlob(answer.Request)
@@ -68,12 +75,9 @@ func (e *Engine) contexts(st *stream, c *agent.Command, q *agent.Inquiry) (event
 }
 
 // undecided says what a decider's error means for the attempt.
-func (e *Engine) undecided(err error) agent.Outcome {
+func undecided(err error) agent.Outcome {
 	f := fault.Of(err)
 	switch {
-	case errors.Is(err, context.Canceled):
-		// Either the ask was cancelled, and the next look ends it, or the operator is stopping, and the next process goes on at once.
-		return agent.Outcome{Verdict: agent.NotDone, Reason: "CutOff", Message: "The request to the model was cut off."}
 	case errors.Is(err, context.DeadlineExceeded):
 		return agent.Outcome{Verdict: agent.NotDone, Reason: "ModelTimeout", Message: "The model did not answer in time; raise spec.model.timeout of the agent if it needs longer."}
 	case f.Kind == fault.Invalid || f.Kind == fault.Corrupt:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/edict-dev/edict/internal/agent"
@@ -18,7 +19,7 @@ const lateAfter = time.Second
 func (e *Engine) schedule(st *stream, key string) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if st.state.Open[key] == nil || st.profile.Name == "" || e.ctx.Err() != nil {
+	if st.state.Open[key] == nil || e.ctx.Err() != nil {
 		if r := st.runs[key]; r != nil && !r.active {
 			r.stopTimer()
 			delete(st.runs, key)
@@ -61,9 +62,8 @@ func (e *Engine) drive(st *stream, key string, r *run) {
 	for {
 		st.mu.Lock()
 		r.again = false
-		action := st.state.Next(key, e.Now(), st.profile.MaxSteps)
-		resting := action.Kind == agent.Rest || e.ctx.Err() != nil ||
-			(st.profile.Suspended && action.Kind != agent.Record)
+		action := st.next(key, e.Now())
+		resting := action.Kind == agent.Rest || e.ctx.Err() != nil
 		if resting {
 			e.rest(st, key, r, action.At)
 			st.mu.Unlock()
@@ -87,6 +87,23 @@ func (e *Engine) drive(st *stream, key string, r *run) {
 			return
 		}
 	}
+}
+
+// next returns the command's next action. Without its profile (the agent's object
+// is not there, or was not seen yet) or while the agent is suspended, a command
+// can end, but nothing is started for it. The caller holds the lock.
+func (st *stream) next(key string, now time.Time) agent.Action {
+	known := st.profile.Name != ""
+	steps := math.MaxInt
+	if known {
+		steps = st.profile.MaxSteps
+	}
+	action := st.state.Next(key, now, steps)
+	starts := action.Kind == agent.Decide || action.Kind == agent.Execute
+	if c := st.state.Open[key]; starts && (!known || st.profile.Suspended) {
+		return agent.Action{At: c.Deadline}
+	}
+	return action
 }
 
 // rest ends a drive; the caller holds the lock. A poke that came meanwhile, or

@@ -55,14 +55,14 @@ func TestAContextIsTextOrJSON(t *testing.T) {
 	h := newHouse(t, Options{})
 	h.project()
 	h.remember(1)
-	end := h.append(streamName, nil, agent.MessageReceived{Conversation: "ada", Text: "hello"})
+	end := h.append(streamName, nil, agent.MessageReceived{Conversation: "ada", Text: "hello"}, agent.ResponseGiven{Conversation: "ada", Text: "hi"})
 	path := fmt.Sprintf("/contextviews/concierge/context?conversation=ada&minSequence=%d", end)
 
 	text := h.get(path)
 	if text.StatusCode != http.StatusOK || text.Header.Get("Content-Type") != "text/plain; charset=utf-8" || !strings.Contains(text.body, "mem-0 (note, ") || !strings.Contains(text.body, ": hello\n") {
 		t.Errorf("got %d %v\n%s", text.StatusCode, text.Header, text.body)
 	}
-	if text.Header.Get("Edict-Sequence") != "2" || text.Header.Get("Edict-Digest") != journal.Digest([]byte(text.body)) || text.Header.Get("Edict-Lag") != "0" || text.Header.Get("Cache-Control") != "no-store" {
+	if text.Header.Get("Edict-Sequence") != "3" || text.Header.Get("Edict-Digest") != journal.Digest([]byte(text.body)) || text.Header.Get("Edict-Lag") != "0" || text.Header.Get("Cache-Control") != "no-store" {
 		t.Errorf("got %v", text.Header)
 	}
 	var got contextAnswer
@@ -70,17 +70,17 @@ func TestAContextIsTextOrJSON(t *testing.T) {
 	if err := json.Unmarshal([]byte(answer.body), &got); err != nil {
 		t.Fatalf("%v in %s", err, answer.body)
 	}
-	want := contextAnswer{View: "concierge", Namespace: "travel", Agent: "concierge", Stream: streamName, Sequence: 2, Tokens: got.Tokens, Budget: 2000,
+	want := contextAnswer{View: "concierge", Namespace: "travel", Agent: "concierge", Stream: streamName, Sequence: 3, Tokens: got.Tokens, Budget: 2000,
 		Digest: text.Header.Get("Edict-Digest"), Definition: h.views["travel/concierge"].Digest(), Text: text.body,
-		Blocks: []agent.ContextBlock{{Name: "profile", Tokens: got.Blocks[0].Tokens, Items: 1}, {Name: "history", Tokens: got.Blocks[1].Tokens, Items: 1}}}
+		Blocks: []agent.ContextBlock{{Name: "profile", Tokens: got.Blocks[0].Tokens, Items: 1}, {Name: "history", Tokens: got.Blocks[1].Tokens, Items: 2}}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
-	if head := h.do(http.MethodHead, "/v1/namespaces/travel"+path); head.StatusCode != http.StatusOK || head.body != "" || head.Header.Get("Edict-Sequence") != "2" {
+	if head := h.do(http.MethodHead, "/v1/namespaces/travel"+path); head.StatusCode != http.StatusOK || head.body != "" || head.Header.Get("Edict-Sequence") != "3" {
 		t.Errorf("HEAD: %d %v %q", head.StatusCode, head.Header, head.body)
 	}
 	earlier := h.get("/contextviews/concierge/context?conversation=ada&sequence=1")
-	if earlier.Header.Get("Edict-Sequence") != "1" || earlier.Header.Get("Edict-Lag") != "1" || strings.Contains(earlier.body, "hello") {
+	if earlier.Header.Get("Edict-Sequence") != "1" || earlier.Header.Get("Edict-Lag") != "2" || strings.Contains(earlier.body, "hello") {
 		t.Errorf("as of 1: %v\n%s", earlier.Header, earlier.body)
 	}
 }

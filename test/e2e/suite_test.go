@@ -93,7 +93,11 @@ func (s *suite) start(ctx context.Context) error {
 	if err := s.build(ctx); err != nil {
 		return err
 	}
-	if s.cluster, err = cluster.Start(ctx, cluster.Options{ControllerManager: true}); err != nil {
+	if s.cluster, err = cluster.Start(ctx, cluster.Options{
+		ControllerManager: true,
+		// Again below; the garbage collector knows from the start only what is there at its start.
+		CRDDirs: []string{filepath.Join(s.root, "config", "crd", "bases")},
+	}); err != nil {
 		return err
 	}
 	if err := s.install(ctx); err != nil {
