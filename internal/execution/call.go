@@ -3,6 +3,7 @@ package execution
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/edict-dev/edict/internal/agent"
@@ -54,6 +55,11 @@ func (e *Engine) decide(st *stream, c *agent.Command, p agent.Profile) error {
 	request := journal.NewBlob(answer.Request)
 	made := agent.DecisionMade{Attempt: attempt.Attempt, Step: step, Decision: answer.Decision, Model: answer.Model,
 		Usage: answer.Usage, Repairs: answer.Repairs, Latency: time.Since(started), Request: request.Digest}
+	if err := batch(st.id, c.Key, 0, c.Decided(made, p)).Validate(); err != nil {
+		o := agent.Outcome{Verdict: agent.Rejected, Reason: "DecisionTooLarge", Message: fmt.Sprintf(
+			"The model's decision does not fit into an event of %d KiB; ask for less at once, or lower spec.model.maxOutputTokens of the agent.", journal.MaxData>>10)}
+		return e.settle(st, c.Key, attempt.Attempt, func(c *agent.Command) []agent.Event { return c.Undecided(e.Now(), o, answer.Usage) })
+	}
 	return e.settle(st, c.Key, attempt.Attempt, func(c *agent.Command) []agent.Event { return c.Decided(made, p) }, request)
 }
 
@@ -78,7 +84,7 @@ func (e *Engine) contexts(st *stream, c *agent.Command, q *agent.Inquiry) (event
 func undecided(err error) agent.Outcome {
 	f := fault.Of(err)
 	switch {
-	case errors.Is(err, context.DeadlineExceeded):
+	case f.Kind == fault.Retry && errors.Is(err, context.DeadlineExceeded):
 		return agent.Outcome{Verdict: agent.NotDone, Reason: "ModelTimeout", Message: "The model did not answer in time; raise spec.model.timeout of the agent if it needs longer."}
 	case f.Kind == fault.Invalid || f.Kind == fault.Corrupt:
 		return agent.Outcome{Verdict: agent.Rejected, Reason: f.Reason, Message: f.Message}

@@ -85,6 +85,8 @@ func (e *Engine) find(ctx context.Context, st *stream, o agent.Order, suspended 
 			return nil, err
 		}
 		return e.recall(ctx, st, o.Key)
+	case errors.Is(err, journal.ErrInvalid):
+		return nil, fault.NewInvalid("CommandTooLarge", "The command does not fit into an event of %d KiB; send less at once, under another name.", journal.MaxData>>10)
 	case err != nil:
 		return nil, fmt.Errorf("accept %s: %w", o.Key, err)
 	}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -324,4 +326,66 @@ type deciderFunc func(ctx context.Context, q agent.Inquiry) (agent.Answer, error
 
 func (f deciderFunc) Decide(ctx context.Context, q agent.Inquiry) (agent.Answer, error) {
 	return f(ctx, q)
+}
+
+func TestWhatDoesNotFitIntoAnEventIsRefusedAndNotTriedForever(t *testing.T) {
+	w := newWorld(t)
+	w.decide = func(agent.Inquiry) (agent.Answer, error) {
+		return agent.Answer{Decision: agent.Decision{Response: strings.Repeat("x", journal.MaxData)}}, nil
+	}
+	p := w.start(nil)
+	defer p.end()
+	o := askOrder("hello", "ada")
+	p.apply(o)
+	if c := p.wait(o); c.Phase != agent.Failed || c.Reason != "DecisionTooLarge" {
+		t.Errorf("got %s (%s)", c.Phase, c.Reason)
+	}
+	large := order("large", agent.NewIntent(agent.SaveMemory, agent.SaveMemoryPayload{Kind: "k", Content: strings.Repeat("x", journal.MaxData)}))
+	if _, err := p.engine.Submit(context.Background(), profile, large, false); fault.Of(err).Reason != "CommandTooLarge" {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestWithoutItsAgentACommandEndsButStartsNothing is what a process meets that
+// started after the agent's object was deleted.
+func TestWithoutItsAgentACommandEndsButStartsNothing(t *testing.T) {
+	w := newWorld(t)
+	w.decide = func(agent.Inquiry) (agent.Answer, error) {
+		return agent.Answer{}, fault.NewWait(time.Hour, "Busy", "busy")
+	}
+	first := w.start(nil)
+	o := askOrder("hello", "ada")
+	first.apply(o)
+	for len(w.askedNow()) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	first.end()
+	w.mu.Lock()
+	w.objects, w.asked = map[string]agent.Order{}, map[string]int{}
+	w.mu.Unlock()
+
+	second := w.start(nil)
+	defer second.end()
+	var wait error
+	for range 1000 {
+		if wait = second.engine.Retire(context.Background(), "travel", "concierge", false); wait == nil {
+			break
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	if wait != nil {
+		t.Fatal(wait)
+	}
+	if c := second.wait(o); c.Phase != agent.Cancelled || len(w.askedNow()) != 0 {
+		t.Errorf("%s, and the model was asked %v", c.Phase, w.asked)
+	}
+	if stream, err := second.engine.Stream(context.Background(), "travel", "concierge"); err != nil || stream != "travel/concierge@2" {
+		t.Errorf("the next life's stream is %q, %v", stream, err)
+	}
+}
+
+func (w *world) askedNow() map[string]int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return maps.Clone(w.asked)
 }
