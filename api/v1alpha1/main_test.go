@@ -2,6 +2,7 @@ package v1alpha1_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -54,7 +55,7 @@ func start(ctx context.Context) (err error) {
 		return err
 	}
 	if err := install(ctx); err != nil {
-		return fmt.Errorf("%w (stop: %v)", err, api.Stop())
+		return errors.Join(err, api.Stop())
 	}
 	return nil
 }

@@ -163,17 +163,21 @@ func (o *operator) kill() error {
 	if err := o.command.Process.Kill(); err != nil {
 		return err
 	}
-	<-o.exited // "signal: killed" is what was asked for
+	if err := <-o.exited; err == nil { // "signal: killed" is what was asked for
+		return errors.New("the operator ended by itself before it was killed")
+	}
 	return nil
 }
 
 func (o *operator) stop() error {
-	if err := o.command.Process.Signal(os.Interrupt); err != nil {
-		return nil // it has ended
+	if err := o.command.Process.Signal(os.Interrupt); errors.Is(err, os.ErrProcessDone) {
+		return nil
+	} else if err != nil {
+		return err
 	}
 	select {
-	case <-o.exited:
-		return nil
+	case err := <-o.exited:
+		return err
 	case <-time.After(20 * time.Second):
 		return o.kill()
 	}

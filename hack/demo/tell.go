@@ -8,7 +8,9 @@ import (
 )
 
 // title begins a scene.
-func title(text string) { fmt.Printf("\n━━ %s %s\n\n", text, strings.Repeat("━", max(0, 76-len(text)))) }
+func title(text string) {
+	fmt.Printf("\n━━ %s %s\n\n", text, strings.Repeat("━", max(0, 76-len(text))))
+}
 
 // say is the narrator.
 func say(text string) { fmt.Printf("# %s\n", text) }

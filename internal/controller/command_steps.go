@@ -75,30 +75,42 @@ func (r *CommandReconciler) issue(ctx context.Context, s *commandScope) error {
 		return nil
 	}
 	for _, child := range s.receipt.Command.Unaccepted() {
-		err := r.Create(ctx, issuedObject(s.object, child.IssuedCommand))
-		switch {
-		case apierrors.IsAlreadyExists(err):
-			err = r.claim(ctx, s, child.IssuedCommand)
-		case apierrors.IsInvalid(err) || apierrors.IsForbidden(err):
-			err = r.refuse(ctx, s, child.IssuedCommand, edictv1.ReasonNotAdmitted,
-				"The API server did not admit the issued command; a quota, an admission policy or the kind's own rules say no. The operator's log says more.", err)
-		}
-		if err != nil {
+		if err := r.ensure(ctx, s, child.IssuedCommand); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// claim looks at an object that has an issued command's name already: it is that
-// command, or somebody else's, and then the issued one is refused.
-func (r *CommandReconciler) claim(ctx context.Context, s *commandScope, child agent.IssuedCommand) error {
+// ensure creates the object of an issued command, unless it is there. The cache is
+// looked at first: an ask that issued several commands is looked at again as each
+// ends, and asking the cache for the others spares the API server a refusal.
+func (r *CommandReconciler) ensure(ctx context.Context, s *commandScope, child agent.IssuedCommand) error {
 	var there edictv1.Command
 	key := types.NamespacedName{Namespace: s.object.Namespace, Name: child.Name}
-	if err := r.Live.Get(ctx, key, &there); err != nil {
-		return client.IgnoreNotFound(err)
+	err := r.Get(ctx, key, &there)
+	if apierrors.IsNotFound(err) {
+		err = r.Create(ctx, issuedObject(s.object, child))
+		switch {
+		case apierrors.IsAlreadyExists(err):
+			err = r.Live.Get(ctx, key, &there)
+		case apierrors.IsInvalid(err) || apierrors.IsForbidden(err):
+			return r.refuse(ctx, s, child, edictv1.ReasonNotAdmitted,
+				"The API server did not admit the issued command; a quota, an admission policy or the kind's own rules say no. The operator's log says more.", err)
+		case err == nil:
+			return nil
+		}
 	}
-	if orderOf(&there).Key == child.Key && there.Spec.AgentRef == s.object.Spec.AgentRef {
+	if err != nil {
+		return client.IgnoreNotFound(err) // it went between the two; the next look creates it
+	}
+	return r.claim(ctx, s, child, &there)
+}
+
+// claim looks at an object that has an issued command's name already: it is that
+// command, or somebody else's, and then the issued one is refused.
+func (r *CommandReconciler) claim(ctx context.Context, s *commandScope, child agent.IssuedCommand, there *edictv1.Command) error {
+	if orderOf(there).Key == child.Key && there.Spec.AgentRef == s.object.Spec.AgentRef {
 		return nil
 	}
 	return r.refuse(ctx, s, child, edictv1.ReasonNameTaken,

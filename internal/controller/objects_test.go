@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -118,6 +119,15 @@ func (h *house) agent(name string) *edictv1.Agent {
 		h.Fatal(err)
 	}
 	return &a
+}
+
+func (h *house) secret(name string) *corev1.Secret {
+	h.Helper()
+	var s corev1.Secret
+	if err := h.get(name, &s); err != nil {
+		h.Fatal(err)
+	}
+	return &s
 }
 
 func (h *house) all() []edictv1.Command {

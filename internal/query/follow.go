@@ -32,35 +32,56 @@ func (h *handler) follow(w http.ResponseWriter, r *http.Request, want reading) e
 	if out.send([]byte("retry: 2000\n\n")) != nil {
 		return nil
 	}
-	allowed := h.options.Now()
-	for {
-		records, err := h.readPage(r.Context(), &want)
-		if err != nil {
-			out.problem(err, problemEvent)
-			return nil
-		}
-		if len(records) > 0 {
-			if out.records(records, eventOf) != nil {
-				return nil
-			}
-		}
-		if want.left == 0 || r.Context().Err() != nil {
-			return nil
-		}
-		if len(records) == page {
-			continue
-		}
-		if now := h.options.Now(); now.Sub(allowed) >= h.options.Recheck {
-			if _, err := h.agentStream(r, 0); err != nil && !isGone(err) {
-				out.problem(err, problemEvent)
-				return nil
-			}
-			allowed = now
-		}
-		if !h.grown(r.Context(), want) && out.send([]byte(": heartbeat\n\n")) != nil {
-			return nil
-		}
+	f := follower{handler: h, request: r, out: out, want: want, allowed: h.options.Now()}
+	for f.step() {
 	}
+	return nil
+}
+
+// follower is who follows a stream.
+type follower struct {
+	*handler
+	request *http.Request
+	out     *stream
+	want    reading
+	allowed time.Time // when that was last asked
+}
+
+// step writes what there is, or waits until there is more, and reports whether to go on.
+func (f *follower) step() bool {
+	ctx := f.request.Context()
+	records, err := f.readPage(ctx, &f.want)
+	if err != nil {
+		f.out.problem(err, problemEvent)
+		return false
+	}
+	if len(records) > 0 && f.out.records(records, eventOf) != nil {
+		return false
+	}
+	switch {
+	case f.want.left == 0 || ctx.Err() != nil:
+		return false
+	case len(records) == page:
+		return true
+	}
+	if err := f.stillAllowed(); err != nil {
+		f.out.problem(err, problemEvent)
+		return false
+	}
+	return f.grown(ctx, f.want) || f.out.send([]byte(": heartbeat\n\n")) == nil
+}
+
+// stillAllowed asks again, now and then, for a token expires and a role is taken away.
+func (f *follower) stillAllowed() error {
+	now := f.options.Now()
+	if now.Sub(f.allowed) < f.options.Recheck {
+		return nil
+	}
+	f.allowed = now
+	if _, err := f.agentStream(f.request, 0); err != nil && !isGone(err) {
+		return err
+	}
+	return nil
 }
 
 // isGone reports whether an agent was deleted, which its journal survives.

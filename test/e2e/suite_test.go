@@ -81,6 +81,9 @@ func (s *suite) start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
 	var err error
+	if _, err := cluster.Binaries(); err != nil {
+		return err // before anything that takes long
+	}
 	if s.root, err = filepath.Abs(filepath.Join("..", "..")); err != nil {
 		return err
 	}

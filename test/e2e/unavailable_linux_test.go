@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -123,4 +124,46 @@ func TestKilledWhileJournalUnavailable(t *testing.T) {
 	if n := api.booked()["ada"]; n != 1 || api.calls() != 1 || count[agent.AttemptStarted](s) != 1 {
 		t.Errorf("%d bookings by %d calls in %d attempts, want one of each", n, api.calls(), count[agent.AttemptStarted](s))
 	}
+}
+
+// TestJournalUnavailableUnderLoad takes the disk away, twice, while commands stream in: whatever was being written, the
+// operator lives on, ends every command once, and its views catch up.
+func TestJournalUnavailableUnderLoad(t *testing.T) {
+	w := newWorld(t, ownOperator(t))
+	w.create(newView("concierge", "concierge"), newAgent("concierge", "http://127.0.0.1:1/v1"))
+	w.ready("concierge")
+	const commands = 300
+	name := func(i int) string { return fmt.Sprintf("note-%d", i) }
+	created := make(chan error, 1)
+	go func() {
+		for i := range commands {
+			if err := w.tryCreate(newSaveMemory(name(i), "concierge", "note", fmt.Sprintf("Note %d.", i))); err != nil {
+				created <- err
+				return
+			}
+		}
+		created <- nil
+	}()
+	for range 2 {
+		before := w.streamLength("concierge")
+		w.eventually(soon, "commands are accepted", func() error { return atLeast(w.streamLength("concierge"), before+40) })
+		w.op.limitFiles(t, 0)
+		w.condition(&edictv1.Agent{}, "concierge", edictv1.ConditionJournalWritable, metav1.ConditionFalse, edictv1.ReasonJournalUnavailable)
+		w.op.limitFiles(t, unix.RLIM_INFINITY)
+		w.condition(&edictv1.Agent{}, "concierge", edictv1.ConditionJournalWritable, metav1.ConditionTrue, edictv1.ReasonReady)
+	}
+	if err := <-created; err != nil {
+		t.Fatal(err)
+	}
+	for i := range commands {
+		w.command(name(i), edictv1.CommandSucceeded)
+	}
+	checkLaws(t, readJournal(t, w.op.journal))
+	w.eventually(soon, "the view has seen everything", func() error {
+		var v edictv1.ContextView
+		if err := w.get("concierge", &v); err != nil {
+			return err
+		}
+		return atLeast(int(v.Status.Sequence), w.streamLength("concierge"))
+	})
 }
