@@ -70,8 +70,8 @@ func askWithATool(ctx context.Context, s *stage) error {
 // remember lets the agent remember something.
 func remember(ctx context.Context, s *stage) error {
 	title("Something to remember")
-	for file, name := range map[string]string{"remember_seat": "remember-seat", "save_preference": "save-preference"} {
-		if err := s.apply(ctx, file); err != nil {
+	for _, name := range []string{"remember-seat", "save-preference"} {
+		if err := s.apply(ctx, strings.ReplaceAll(name, "-", "_")); err != nil {
 			return err
 		}
 		if err := s.complete(ctx, name); err != nil {
@@ -161,7 +161,12 @@ func kill(ctx context.Context, s *stage) error {
 	}
 	typed("curl -s http://127.0.0.1:8091/bookings")
 	fmt.Println(indent(bookings))
-	if !strings.Contains(bookings, "window") {
+	switch {
+	case strings.Contains(bookings, "window"):
+	case s.model == nil:
+		say("The model chose another seat than the remembered one; a scripted model would not have.")
+		return nil
+	default:
 		return errors.New("the booking does not show the remembered seat")
 	}
 	say("The seat is by the window: nobody said so in this question; the agent remembered.")

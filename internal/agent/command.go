@@ -60,6 +60,7 @@ type Command struct {
 
 	Version  int   // events folded so far; the next batch about the command is numbered by it
 	Sequence int64 // of the last event folded
+	Seen     int64 // of the last event about it, or of the end of a command that it issued: what its next context must have seen
 
 	Phase      Phase
 	Reason     string // why it ended as it did; empty when it succeeded
@@ -112,7 +113,7 @@ func Fold(records []Recorded) *Command {
 func newCommand(r Recorded, e CommandAccepted) *Command {
 	c := &Command{
 		Key: r.Subject, Name: e.Name, Intent: e.Intent, Effect: e.Effect, Conversation: e.Conversation, IssuedBy: e.IssuedBy,
-		AcceptedAt: r.Time, Deadline: r.Time.Add(e.Timeout), Retry: e.Retry, Version: 1, Sequence: r.Sequence, Phase: Running,
+		AcceptedAt: r.Time, Deadline: r.Time.Add(e.Timeout), Retry: e.Retry, Version: 1, Sequence: r.Sequence, Seen: r.Sequence, Phase: Running,
 	}
 	by := "applied to the API"
 	if e.IssuedBy != nil {
@@ -125,7 +126,7 @@ func newCommand(r Recorded, e CommandAccepted) *Command {
 // apply folds one later event about the command.
 func (c *Command) apply(r Recorded) {
 	c.Version++
-	c.Sequence = r.Sequence
+	c.Sequence, c.Seen = r.Sequence, r.Sequence
 	switch e := r.Event.(type) {
 	case CommandApproved:
 		c.mark(r, Mark{Stage: StageApproved, Passed: true, Reason: "Approved", Message: e.Rule})

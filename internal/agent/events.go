@@ -8,7 +8,7 @@ import (
 )
 
 // Event is something that happened. The types below are all there are; each has
-// a stored name and a version, spelled out in the table kinds.
+// a stored name and a version, spelled out beside it.
 type Event interface {
 	stored() (name string, version int)
 }
@@ -114,7 +114,7 @@ type (
 	}
 	// CancelRequested says that somebody wants the command stopped.
 	CancelRequested struct {
-		Reason string `json:"reason"` // CancelRequested, CommandDeleted, AgentDeleted, ParentEnded
+		Reason string `json:"reason"` // CancelRequested, CommandDeleted, AgentDeleted
 	}
 	// CommandCancelled is final.
 	CommandCancelled struct {

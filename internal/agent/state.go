@@ -105,6 +105,7 @@ func (s *State) end(c *Command) []string {
 	moved := []string{c.Key}
 	if child := s.child(c.IssuedBy); child != nil {
 		child.Outcome = ChoiceOutcome{Command: c.Name, Phase: c.Phase, Reason: c.Reason, Text: outcomeText(c)}
+		s.Open[c.IssuedBy.Command].Seen = c.Sequence
 		moved = append(moved, c.IssuedBy.Command)
 	}
 	if c.Intent.Type != Ask {
@@ -134,7 +135,7 @@ func (s *State) child(by *Issue) *Child {
 		return nil
 	}
 	parent, ok := s.Open[by.Command]
-	if !ok || by.Step < 1 || by.Step > len(parent.Steps) || by.Index >= len(parent.Steps[by.Step-1].Issued) {
+	if !ok || by.Step < 1 || by.Step > len(parent.Steps) || by.Index < 0 || by.Index >= len(parent.Steps[by.Step-1].Issued) {
 		return nil
 	}
 	return &parent.Steps[by.Step-1].Issued[by.Index]

@@ -107,10 +107,11 @@ func (r *CommandReconciler) withdraw(ctx context.Context, key types.NamespacedNa
 
 // expire deletes an ended command whose time to live is over. The journal keeps what happened.
 func (r *CommandReconciler) expire(ctx context.Context, c *edictv1.Command) (ctrl.Result, error) {
-	if c.Spec.TTLSecondsAfterFinished == nil || c.Status.FinishedAt == nil {
+	ended := endOf(c)
+	if c.Spec.TTLSecondsAfterFinished == nil || ended.IsZero() {
 		return ctrl.Result{}, nil
 	}
-	left := c.Status.FinishedAt.Add(time.Duration(*c.Spec.TTLSecondsAfterFinished) * time.Second).Sub(r.Now())
+	left := ended.Add(time.Duration(*c.Spec.TTLSecondsAfterFinished) * time.Second).Sub(r.Now())
 	if left > 0 {
 		return ctrl.Result{RequeueAfter: left}, nil
 	}

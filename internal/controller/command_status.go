@@ -118,6 +118,7 @@ func (s *commandScope) mirrorFault(f *fault.Error) {
 			s.set(edictv1.ConditionAccepted, metav1.ConditionFalse, f.Reason, f.Message, now)
 		}
 		s.failed(f.Reason, f.Message, now)
+	case fault.Conflict: // it is looked at again at once
 	case fault.Corrupt:
 		s.moving(metav1.ConditionFalse, f.Reason, f.Message, now)
 		meta.RemoveStatusCondition(&s.object.Status.Conditions, edictv1.ConditionReconciling)
@@ -171,6 +172,9 @@ func (s *commandScope) newsworthy(written *edictv1.CommandStatus, now time.Time)
 		return true
 	}
 	before, after := meta.FindStatusCondition(written.Conditions, edictv1.ConditionReady), meta.FindStatusCondition(status.Conditions, edictv1.ConditionReady)
+	if after == nil {
+		return false
+	}
 	c := s.receipt.Command
 	stuck := c == nil || s.receipt.Late != nil
 	if stuck {

@@ -65,7 +65,16 @@ func (r *CommandReconciler) submit(ctx context.Context, s *commandScope) error {
 	case receipt.Command == nil:
 		return fault.NewWait(slowly, edictv1.ReasonAgentSuspended, "Agent %q is suspended; the command is accepted when spec.suspend is false again.", s.agent.Name)
 	}
-	return receipt.Late
+	return late(receipt.Late)
+}
+
+// late returns why an accepted command cannot move on just now. Only the journal
+// ends such a command: what cannot work as it is declared may be declared anew.
+func late(err error) error {
+	if f := fault.Of(err); f != nil && f.Kind == fault.Invalid {
+		return fault.NewWait(slowly, f.Reason, "%s", f.Message)
+	}
+	return err
 }
 
 // issue ensures the objects of the commands that an ask's decision issued. Their
@@ -94,9 +103,9 @@ func (r *CommandReconciler) ensure(ctx context.Context, s *commandScope, child a
 		switch {
 		case apierrors.IsAlreadyExists(err):
 			err = r.Live.Get(ctx, key, &there)
-		case apierrors.IsInvalid(err) || apierrors.IsForbidden(err):
+		case apierrors.IsInvalid(err):
 			return r.refuse(ctx, s, child, edictv1.ReasonNotAdmitted,
-				"The API server did not admit the issued command; a quota, an admission policy or the kind's own rules say no. The operator's log says more.", err)
+				"The API server did not admit the issued command: an admission policy or the kind's own rules say no. The operator's log says more.", err)
 		case err == nil:
 			return nil
 		}

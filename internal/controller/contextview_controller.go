@@ -168,7 +168,7 @@ func (s *viewScope) conclude(err error) {
 		if f.Kind == fault.Retry {
 			reason, message = unexpected(err)
 		}
-		s.set(edictv1.ConditionReady, metav1.ConditionFalse, reason, message)
+		s.set(edictv1.ConditionReady, metav1.ConditionUnknown, reason, message)
 		s.set(edictv1.ConditionReconciling, metav1.ConditionTrue, reason, message)
 	}
 }

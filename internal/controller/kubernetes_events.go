@@ -6,10 +6,12 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	edictv1 "github.com/edict-dev/edict/api/v1alpha1"
@@ -23,22 +25,22 @@ const reporter = "edict.dev/operator"
 // created directly and named after the journal's event, so that a crash neither
 // loses nor doubles it.
 func (r *CommandReconciler) announce(ctx context.Context, s *commandScope) error {
-	c := s.receipt.Command
-	if c == nil || !c.Phase.Final() {
+	object := s.object
+	ready := meta.FindStatusCondition(object.Status.Conditions, edictv1.ConditionReady)
+	if !agent.Phase(object.Status.Phase).Final() || ready == nil {
 		return nil
 	}
-	kind, reason := corev1.EventTypeNormal, edictv1.ReasonSucceeded
-	if c.Phase != agent.Succeeded {
-		kind, reason = corev1.EventTypeWarning, c.Reason
+	kind := corev1.EventTypeNormal
+	if ready.Status != metav1.ConditionTrue {
+		kind = corev1.EventTypeWarning
 	}
-	object := s.object
 	instance, _ := os.Hostname() // an empty name is replaced below
 	event := &eventsv1.Event{
-		ObjectMeta: metav1.ObjectMeta{Namespace: object.Namespace, Name: eventName(object.Name, string(object.UID), s.receipt.Stream, c.Sequence)},
+		ObjectMeta: metav1.ObjectMeta{Namespace: object.Namespace, Name: eventName(object.Name, string(object.UID), s.receipt.Stream, object.Status.Sequence)},
 		Regarding: corev1.ObjectReference{APIVersion: edictv1.GroupVersion.String(), Kind: "Command",
 			Namespace: object.Namespace, Name: object.Name, UID: object.UID, ResourceVersion: object.ResourceVersion},
-		Type: kind, Reason: reason, Action: "Execute", Note: cut(c.Message, 1000),
-		EventTime:           metav1.NewMicroTime(c.FinishedAt),
+		Type: kind, Reason: ready.Reason, Action: "Execute", Note: cut(ready.Message, 1000),
+		EventTime:           metav1.NewMicroTime(ready.LastTransitionTime.Time),
 		ReportingController: reporter, ReportingInstance: cut("edict-"+instance, 128),
 	}
 	err := r.Create(ctx, event)
@@ -46,6 +48,18 @@ func (r *CommandReconciler) announce(ctx context.Context, s *commandScope) error
 		return nil
 	}
 	return err
+}
+
+// endOf returns when a command ended: as the journal says, or, of one that never
+// came through the door, when its status said so first.
+func endOf(c *edictv1.Command) time.Time {
+	if c.Status.FinishedAt != nil {
+		return c.Status.FinishedAt.Time
+	}
+	if ready := meta.FindStatusCondition(c.Status.Conditions, edictv1.ConditionReady); ready != nil {
+		return ready.LastTransitionTime.Time
+	}
+	return time.Time{}
 }
 
 // eventName derives a Kubernetes Event's name from the object and the journal event that it tells of.

@@ -63,21 +63,39 @@ func (e *Engine) Retire(ctx context.Context, namespace, agentName string, retain
 		return fault.NewWait(time.Second, "CommandsEnding", "%d open commands are being stopped; calls under way are let finish.", len(keys))
 	}
 	if head > 0 && !retain {
-		b := batch(st.id, "", 0, []agent.Event{agent.AgentDeleted{}})
-		b.Key, b.Expected = "agent-deleted", head
-		_, err := e.append(ctx, b)
-		var version *journal.VersionError
-		var duplicate *journal.DuplicateKeyError
-		switch {
-		case errors.As(err, &version):
-			_ = e.take(ctx, st, nil, "") // a read that fails here fails again, and is reported, on the way back
-			return fault.NewConflict("StreamMoved", "Stream %s moved on while it was being closed.", st.id)
-		case err != nil && !errors.As(err, &duplicate):
-			return fmt.Errorf("close stream %s: %w", st.id, err)
+		if err := e.close(ctx, st); err != nil {
+			return err
 		}
 	}
 	e.mu.Lock()
 	delete(e.streams, n)
 	e.mu.Unlock()
+	return nil
+}
+
+// close appends the stream's last event, if no command came in meanwhile.
+func (e *Engine) close(ctx context.Context, st *stream) error {
+	st.door.Lock()
+	defer st.door.Unlock()
+	st.mu.Lock()
+	open, head := len(st.state.Open), st.state.Sequence
+	st.mu.Unlock()
+	if open > 0 {
+		return fault.NewConflict("StreamMoved", "Stream %s moved on while it was being closed.", st.id)
+	}
+	b := batch(st.id, "", 0, []agent.Event{agent.AgentDeleted{}})
+	b.Key, b.Expected = "agent-deleted", head
+	records, err := e.append(ctx, b)
+	var version *journal.VersionError
+	var duplicate *journal.DuplicateKeyError
+	if err != nil && !errors.As(err, &version) && !errors.As(err, &duplicate) {
+		return fmt.Errorf("close stream %s: %w", st.id, err)
+	}
+	if err := e.take(ctx, st, records, ""); err != nil {
+		return err
+	}
+	if version != nil {
+		return fault.NewConflict("StreamMoved", "Stream %s moved on while it was being closed.", st.id)
+	}
 	return nil
 }

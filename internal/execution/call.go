@@ -63,11 +63,11 @@ func (e *Engine) decide(st *stream, c *agent.Command, p agent.Profile) error {
 	return e.settle(st, c.Key, attempt.Attempt, func(c *agent.Command) []agent.Event { return c.Decided(made, p) }, request)
 }
 
-// contexts builds the agent's views at no less than the command's own sequence.
+// contexts builds the agent's views at no less than the newest event about the ask and what it issued.
 func (e *Engine) contexts(st *stream, c *agent.Command, q *agent.Inquiry) (events []agent.Event, blobs []journal.Blob, err error) {
 	for _, view := range q.Profile.Views {
 		built, err := e.Contexts.Build(e.ctx, ContextRequest{
-			Namespace: st.namespace, View: view, Stream: st.id, Min: c.Sequence, Question: q.Question,
+			Namespace: st.namespace, View: view, Stream: st.id, Min: c.Seen, Question: q.Question,
 		})
 		if err != nil {
 			return nil, nil, err

@@ -65,10 +65,16 @@ func (e *Engine) adopt(st *stream, p agent.Profile) {
 
 // find returns the order's command: open, ended, or accepted just now.
 func (e *Engine) find(ctx context.Context, st *stream, o agent.Order, suspended bool) (*agent.Command, error) {
+	st.door.RLock()
+	defer st.door.RUnlock()
 	st.mu.Lock()
 	if c := st.known(o.Key); c != nil {
 		defer st.mu.Unlock()
 		return c.Clone(), nil
+	}
+	if st.state.Closed {
+		st.mu.Unlock()
+		return nil, fault.NewConflict("StreamClosed", "Stream %s was closed; the agent's next life has another.", st.id)
 	}
 	issued := st.state.Issued(o.Key)
 	approval := e.Authorise(st.profile, o.Intent, issued)

@@ -21,6 +21,10 @@ type stream struct {
 	name // the agent
 	id   string
 
+	// door is held for reading while a command is accepted, and for writing while
+	// the stream is closed, so that nothing comes in after its last event.
+	door sync.RWMutex
+
 	mu      sync.Mutex
 	state   *agent.State
 	profile agent.Profile
