@@ -3,7 +3,8 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-# Where the real etcd, kube-apiserver, kube-controller-manager and kubectl are built, and where tests look for them.
+# Where the real etcd, kube-apiserver, kube-controller-manager and kubectl are built, and where tests look for them: an
+# absolute path, because tests run in the folders of their packages.
 export EDICT_CONTROLPLANE ?= $(CURDIR)/bin/controlplane
 
 # What `make test` tests: make test PKG=./internal/view/... TESTFLAGS='-run Budget -v'
