@@ -62,6 +62,14 @@ func (i Intent) Digest() string {
 // name and intent are the same command, wherever and however often they are applied.
 func DefaultKey(name string, i Intent) string { return name + "/" + i.Digest()[:16] }
 
+// IssuedKey is the idempotency key of a command that an ask issued. The ask's own
+// key is in it: another ask that decides the same under the same name has issued
+// another command.
+func IssuedKey(ask, name string, i Intent) string {
+	sum := sha256.Sum256([]byte(ask + "\x00" + i.Digest()))
+	return name + "/" + hex.EncodeToString(sum[:8])
+}
+
 // Canonical returns raw with sorted keys and normal numbers; raw itself if it is not JSON.
 func Canonical(raw []byte) json.RawMessage {
 	d := json.NewDecoder(bytes.NewReader(raw))

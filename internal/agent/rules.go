@@ -15,10 +15,11 @@ type Approval struct {
 	Message string // which rule let it pass, or why not and what to do
 }
 
-// Issued reports whether a decision issued the command with that key.
-func (s *State) Issued(key string) bool {
-	_, ok := s.issued[key]
-	return ok
+// Issued reports whether a decision issued the command with that key, and the
+// digest of what it was issued for. It does so until the command is accepted.
+func (s *State) Issued(key string) (digest string, ok bool) {
+	i, ok := s.issued[key]
+	return i.digest, ok
 }
 
 // Accept returns the events with which an order comes through the door. An
@@ -198,7 +199,7 @@ func (c *Command) Decided(made DecisionMade, menu Profile) []Event {
 		op, _ := menu.Operation(choice.Operation)
 		intent := IntentOf(op, choice.Arguments)
 		name := fmt.Sprintf("%s-%d-%d", c.Name, made.Step, i)
-		made.Issued = append(made.Issued, IssuedCommand{Name: name, Key: DefaultKey(name, intent), Intent: intent})
+		made.Issued = append(made.Issued, IssuedCommand{Name: name, Key: IssuedKey(c.Key, name, intent), Intent: intent})
 	}
 	if len(made.Issued) == 0 {
 		return append([]Event{made}, c.respond(made.Decision.Response)...)

@@ -32,7 +32,15 @@ func (s *story) given(key string, events ...Event) *story {
 }
 
 func (s *story) order(name string, i Intent) Order {
-	return Order{Name: name, Key: DefaultKey(name, i), Intent: i, Timeout: 5 * time.Minute, Retry: Retry{MaxAttempts: 3, Backoff: time.Second}}
+	key := DefaultKey(name, i)
+	for _, c := range s.state.Open {
+		for _, child := range c.Unaccepted() {
+			if child.Name == name {
+				key = child.Key
+			}
+		}
+	}
+	return Order{Name: name, Key: key, Intent: i, Timeout: 5 * time.Minute, Retry: Retry{MaxAttempts: 3, Backoff: time.Second}}
 }
 
 // accept brings an order through the door and returns its key.
@@ -216,13 +224,16 @@ func TestCommandsOfAnEndedAskDoNotRun(t *testing.T) {
 		{Operation: "book", Arguments: json.RawMessage(`{"a":1}`)}, {Operation: "book", Arguments: json.RawMessage(`{"a":1}`)}}}
 	s := newStory(t)
 	key := s.accept("trip", ask("ada", "book"), Idempotent)
-	s.decide(key, decision)
+	issued := s.decide(key, decision)
 	accepted := s.accept("trip-1-0", call("book"), Idempotent)
 	s.given(key, CancelRequested{Reason: "CancelRequested"})
 	s.given(key, s.next(key).Events...)
 	s.want("the accepted one is stopped", names(s.next(accepted).Events), []string{"CommandCancelled"})
 	late := s.order("trip-1-1", call("book"))
-	s.want("the other one is issued", s.state.Issued(late.Key), true)
+	late.Key = issued[1]
+	digest, known := s.state.Issued(late.Key)
+	s.want("the other one is issued", known, true)
+	s.want("with its intent", digest, late.Intent.Digest())
 	s.want("and stopped at the door", names(s.state.Accept(late, Approval{Allowed: true})), []string{"CommandAccepted", "CommandCancelled"})
 }
 
@@ -273,5 +284,15 @@ func TestFoldTellsWhatTheStateTold(t *testing.T) {
 	add(s.state.Open[o.Key].StartAttempt(s.clock, 1, time.Second))
 	if !reflect.DeepEqual(Fold(records), s.state.Open[o.Key]) {
 		t.Errorf("got %+v, want %+v", Fold(records), s.state.Open[o.Key])
+	}
+}
+
+func TestAnotherAskOfTheSameNameIssuesOtherCommands(t *testing.T) {
+	decision := Decision{Commands: []Choice{{Operation: "book", Arguments: json.RawMessage(`{"a":1}`)}}}
+	s := newStory(t)
+	first := s.decide(s.accept("trip", ask("ada", "book"), Idempotent), decision)
+	second := s.decide(s.accept("trip", ask("bob", "book the same"), Idempotent), decision)
+	if first[0] == second[0] {
+		t.Errorf("both are %s", first[0])
 	}
 }

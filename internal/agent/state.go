@@ -25,7 +25,8 @@ type State struct {
 type issuance struct {
 	Issue
 	conversation string
-	ended        bool // the ask that issued it is over
+	digest       string // of its intent
+	ended        bool   // the ask that issued it is over
 }
 
 // NewState returns the state of an empty stream.
@@ -87,7 +88,7 @@ func (s *State) accept(r Recorded, e CommandAccepted) []string {
 func (s *State) decided(c *Command, at time.Time, e DecisionMade) {
 	s.LastDecision = at
 	for i, issued := range e.Issued {
-		s.issued[issued.Key] = issuance{Issue: Issue{Command: c.Key, Step: e.Step, Index: i}, conversation: c.Conversation}
+		s.issued[issued.Key] = issuance{Issue: Issue{Command: c.Key, Step: e.Step, Index: i}, conversation: c.Conversation, digest: issued.Intent.Digest()}
 	}
 }
 

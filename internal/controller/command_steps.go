@@ -122,6 +122,10 @@ func (r *CommandReconciler) claim(ctx context.Context, s *commandScope, child ag
 	if orderOf(there).Key == child.Key && there.Spec.AgentRef == s.object.Spec.AgentRef {
 		return nil
 	}
+	if owner := metav1.GetControllerOf(there); owner != nil && owner.Name == s.object.Name && owner.UID != s.object.UID {
+		return fault.NewWait(2*time.Second, edictv1.ReasonWaitingForCommands,
+			"Command %q was issued by an earlier ask of this name; Kubernetes collects it, and this ask goes on by itself.", there.Name)
+	}
 	return r.refuse(ctx, s, child, edictv1.ReasonNameTaken,
 		"A Command of this name exists and wants something else, so the issued one was not created. Delete that Command, or ask under another name.", nil)
 }
@@ -136,7 +140,7 @@ func (r *CommandReconciler) refuse(ctx context.Context, s *commandScope, child a
 
 func issuedObject(parent *edictv1.Command, child agent.IssuedCommand) *edictv1.Command {
 	controller := true
-	spec := edictv1.CommandSpec{AgentRef: parent.Spec.AgentRef, Timeout: parent.Spec.Timeout, Retry: parent.Spec.Retry}
+	spec := edictv1.CommandSpec{AgentRef: parent.Spec.AgentRef, IdempotencyKey: child.Key, Timeout: parent.Spec.Timeout, Retry: parent.Spec.Retry}
 	switch child.Intent.Type {
 	case agent.SaveMemory:
 		p := child.Intent.SaveMemory()

@@ -152,3 +152,21 @@ func (s story) survives(t *testing.T, n int, after, dies bool) {
 	}
 	s.ended(h)
 }
+
+// A cache that has not seen the last writes shows a command that has not ended: looked at again, nothing is doubled, and
+// the newer status is not overwritten.
+func TestALookAtAStaleObjectDoublesNothing(t *testing.T) {
+	t.Parallel()
+	h := toolStory.begin(t)
+	stale := h.command("trip")
+	h.settle()
+	before := h.command("trip")
+	h.disk.stale = stale
+	if result := h.must(h.lookAt("trip")); result.RequeueAfter == 0 {
+		t.Error("it is not looked at again")
+	}
+	if diff := cmp.Diff(before, h.command("trip")); diff != "" {
+		t.Errorf("the object (-before +after):\n%s", diff)
+	}
+	toolStory.ended(h)
+}

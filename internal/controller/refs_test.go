@@ -71,7 +71,7 @@ func TestAMissingViewHoldsTheAgentAndItsAsksUntilItAppears(t *testing.T) {
 	a.Spec.ContextViews = []edictv1.ContextViewReference{{Name: "concierge"}}
 	h.hire(a)
 	wantCondition(t, h.agent("concierge").Status.Conditions, edictv1.ConditionRefsResolved, metav1.ConditionFalse, edictv1.ReasonViewNotFound, `no ContextView "concierge"`, "create it")
-	wantCondition(t, h.agent("concierge").Status.Conditions, edictv1.ConditionReady, metav1.ConditionFalse, edictv1.ReasonViewNotFound)
+	wantCondition(t, h.agent("concierge").Status.Conditions, edictv1.ConditionReady, metav1.ConditionUnknown, edictv1.ReasonViewNotFound)
 
 	h.create(ask("trip"))
 	c := h.until("trip", edictv1.ReasonViewNotFound)

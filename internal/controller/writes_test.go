@@ -12,6 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	edictv1 "github.com/edict-dev/edict/api/v1alpha1"
 )
 
 // errConnection is what a client sees of a request that did not reach the API server, or whose answer did not come back.
@@ -24,6 +26,7 @@ type ledger struct {
 	failAt int      // the write that fails, from 1; 0: none
 	after  bool     // it fails after it has reached the API server
 	unseen map[string]bool
+	stale  *edictv1.Command // what a read of that Command returns; nil: what there is
 }
 
 // through returns a client whose writes the ledger counts.
@@ -32,6 +35,10 @@ func (l *ledger) through(c client.WithWatch) client.Client {
 		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
 			if l.hides(key.Name) {
 				return apierrors.NewNotFound(schema.GroupResource{}, key.Name)
+			}
+			if command, ok := o.(*edictv1.Command); ok && l.stale != nil && l.stale.Name == key.Name {
+				l.stale.DeepCopyInto(command)
+				return nil
 			}
 			return c.Get(ctx, key, o, opts...)
 		},

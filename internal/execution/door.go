@@ -35,8 +35,7 @@ func (e *Engine) Submit(ctx context.Context, p agent.Profile, o agent.Order, can
 		return Receipt{Stream: st.id}, err
 	}
 	if c.Intent.Digest() != o.Intent.Digest() {
-		return Receipt{Stream: st.id}, fault.NewInvalid("IdempotencyKeyConflict",
-			"The idempotency key %q belongs to command %q, which wanted something else (event %d). Give this command a key of its own.", o.Key, c.Name, c.Sequence)
+		return Receipt{Stream: st.id}, conflict(o.Key, fmt.Sprintf("command %q (event %d)", c.Name, c.Sequence))
 	}
 	if cancel && c.Cancel == "" && !c.Phase.Final() {
 		c, err = e.stop(ctx, st, c.Key, "CancelRequested")
@@ -45,6 +44,11 @@ func (e *Engine) Submit(ctx context.Context, p agent.Profile, o agent.Order, can
 		}
 	}
 	return Receipt{Stream: st.id, Command: c, Late: e.late(st, o.Key)}, nil
+}
+
+func conflict(key, owner string) error {
+	return fault.NewInvalid("IdempotencyKeyConflict",
+		"The idempotency key %q belongs to %s, which wants something else. Give this command a key of its own.", key, owner)
 }
 
 // adopt takes the newest profile, and lets everything move if that may help.
@@ -76,7 +80,11 @@ func (e *Engine) find(ctx context.Context, st *stream, o agent.Order, suspended 
 		st.mu.Unlock()
 		return nil, fault.NewConflict("StreamClosed", "Stream %s was closed; the agent's next life has another.", st.id)
 	}
-	issued := st.state.Issued(o.Key)
+	digest, issued := st.state.Issued(o.Key)
+	if issued && digest != o.Intent.Digest() {
+		st.mu.Unlock()
+		return nil, conflict(o.Key, "a command that an ask issued")
+	}
 	approval := e.Authorise(st.profile, o.Intent, issued)
 	events := st.state.Accept(o, approval)
 	st.mu.Unlock()

@@ -143,7 +143,10 @@ func TestKeyReused(t *testing.T) {
 func TestRejectedByTheAPIServer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, theSuite(t).sharedOperator(t))
-	w.create(newAgent("concierge", "http://127.0.0.1:1/v1"))
+	thinking := newModel(t, scriptedmodel.Rule{Misbehave: &scriptedmodel.Misbehaviour{Hang: true}})
+	a := newAgent("concierge", thinking.url)
+	a.Spec.Model.Timeout = duration(5 * time.Minute)
+	w.create(a)
 	two := newAsk("two", "concierge", "ada", "Hello")
 	two.Spec.SaveMemory = &edictv1.SaveMemoryCommand{Kind: "fact", Content: "The sky is blue."}
 	nameless := newAsk("no-agent", "", "ada", "Hello")

@@ -47,6 +47,14 @@ func newModel(t *testing.T, rules ...scriptedmodel.Rule) *model {
 	return m
 }
 
+// play gives it a script.
+func (m *model) play(t *testing.T, rules ...scriptedmodel.Rule) {
+	t.Helper()
+	if err := m.SetScript(scriptedmodel.Script{Rules: rules}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // ServeHTTP notes the request and passes it on.
 func (m *model) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	at := time.Now()
@@ -101,7 +109,8 @@ type gate struct {
 	open chan struct{}
 }
 
-// newGate returns a closed gate, which the end of the test opens.
+// newGate returns a closed gate, which the end of the test opens. Make it after the server whose requests wait for it:
+// that one ends only when they do.
 func newGate(t *testing.T) *gate {
 	g := &gate{open: make(chan struct{})}
 	t.Cleanup(g.release)

@@ -10,6 +10,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -54,6 +55,10 @@ var (
 // TestMain stops what the tests started. They start it when they first need it, so that -list and -run cost nothing.
 func TestMain(m *testing.M) {
 	ctrl.SetLogger(logr.Discard()) // the operator has a log of its own
+	if err := waitTogether(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	code := m.Run()
 	if suiteIs != nil {
 		if err := suiteIs.stop(); err != nil {
@@ -62,6 +67,19 @@ func TestMain(m *testing.M) {
 		}
 	}
 	os.Exit(code)
+}
+
+// waitTogether lets more parallel tests run than there are processors, unless -parallel says otherwise: most of their
+// time they wait.
+func waitTogether() error {
+	flag.Parse()
+	const name = "test.parallel"
+	set := false
+	flag.Visit(func(f *flag.Flag) { set = set || f.Name == name })
+	if set {
+		return nil
+	}
+	return flag.Set(name, "8")
 }
 
 // theSuite returns the running control plane with Edict installed in it.

@@ -33,12 +33,13 @@ func (o *operator) limitFiles(t *testing.T, size uint64) {
 // TestJournalUnavailable takes the disk away from a running operator while a model thinks and a booking is being made,
 // and gives it back: nothing is decided or executed meanwhile, it is said, and nothing is lost or done twice.
 func TestJournalUnavailable(t *testing.T) {
+	m := newModel(t)
+	api := newTravel(t, true)
 	thinking, booking := newGate(t), newGate(t)
-	m := newModel(t,
+	api.gate = booking
+	m.play(t,
 		scriptedmodel.Rule{When: scriptedmodel.When{Question: "slowly"}, Decide: thinking.then(scriptedmodel.Respond("Slowly."))},
 		scriptedmodel.Rule{Then: scriptedmodel.Respond("Quickly.")})
-	api := newTravel(t, true)
-	api.gate = booking
 	w := newWorld(t, ownOperator(t))
 	a := withViews(newAgent("concierge", m.url, call("book", http.MethodPost, api.url+"/bookings", edictv1.EffectNonIdempotent)), "concierge")
 	a.Spec.Model.Timeout = duration(5 * time.Minute)
@@ -60,7 +61,7 @@ func TestJournalUnavailable(t *testing.T) {
 	if !strings.Contains(told.Message, "nothing is lost") || !strings.Contains(told.Message, "Free space") {
 		t.Errorf("the agent says %q", told.Message)
 	}
-	w.condition(&edictv1.Agent{}, "concierge", edictv1.ConditionReady, metav1.ConditionFalse, edictv1.ReasonJournalUnavailable)
+	w.condition(&edictv1.Agent{}, "concierge", edictv1.ConditionReady, metav1.ConditionUnknown, edictv1.ReasonJournalUnavailable)
 	for _, name := range []string{"quick", "seats", "book-2"} {
 		w.condition(&edictv1.Command{}, name, edictv1.ConditionReady, metav1.ConditionUnknown, edictv1.ReasonJournalUnavailable)
 	}
@@ -102,8 +103,8 @@ func TestJournalUnavailable(t *testing.T) {
 // TestKilledWhileJournalUnavailable kills an operator that holds an outcome which it could not record. The next one
 // finds the attempt open: it does not know, and does not guess.
 func TestKilledWhileJournalUnavailable(t *testing.T) {
-	booking := newGate(t)
 	api := newTravel(t, true)
+	booking := newGate(t)
 	api.gate = booking
 	w := newWorld(t, ownOperator(t))
 	book := call("book", http.MethodPost, api.url+"/bookings", edictv1.EffectNonIdempotent)

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,7 +12,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -99,10 +99,10 @@ func (w *world) gone(object client.Object) {
 	w.Helper()
 	w.eventually(soon, object.GetName()+" is gone", func() error {
 		err := w.get(object.GetName(), object)
-		if apierrors.IsNotFound(err) {
-			return nil
+		if err == nil {
+			return errors.New("it is still there")
 		}
-		return fmt.Errorf("it is still there (%v)", err)
+		return client.IgnoreNotFound(err)
 	})
 }
 
