@@ -59,13 +59,17 @@ func build(ctx context.Context, mgr manager.Manager, j journal.Journal, f *flags
 		Decider: decision.New(decision.Options{Transport: execution.NewOutboundTransport(outbound), Denied: denied}),
 		Caller:  execution.NewAPICaller(outbound),
 		Poke:    func(ns, name string) { h.bells.Commands.Ring(types.NamespacedName{Namespace: ns, Name: name}) },
-		Health:  h.health, Lost: func() { h.lost <- struct{}{} },
+		Health:  h.health, Lost: func() {
+			select {
+			case h.lost <- struct{}{}:
+			default: // it is told already
+			}
+		},
 		Workers: f.workers, Log: log,
 	})
 	reconcilers := controller.Reconcilers{
-		Commands: &controller.CommandReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Engine: h.engine, Now: time.Now,
-			Changed: func(a types.NamespacedName) { h.bells.Agents.RingAfter(a, h.interval) }},
-		Agents: &controller.AgentReconciler{Client: mgr.GetClient(), Engine: h.engine, Secrets: secrets, CheckMenu: checkMenu,
+		Commands: &controller.CommandReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Engine: h.engine, Now: time.Now},
+		Agents: &controller.AgentReconciler{Client: mgr.GetClient(), Engine: h.engine, Secrets: secrets, CheckMenu: checkMenu, Now: time.Now,
 			Recorder: mgr.GetEventRecorder("edict")},
 		Views: &controller.ContextViewReconciler{Client: mgr.GetClient(), Views: h.views, Freshness: h.store,
 			Recorder: mgr.GetEventRecorder("edict")},
@@ -77,7 +81,7 @@ func build(ctx context.Context, mgr manager.Manager, j journal.Journal, f *flags
 	}
 	api := query.New(query.Sources{Views: h.views, Streams: h.views, Contexts: builder, Projection: h.store, Journal: j,
 		Access: &controller.Access{Kubernetes: kubernetes.NewForConfigOrDie(mgr.GetConfig()), Now: time.Now}}, query.Options{})
-	return h, errors.Join(mgr.Add(manager.RunnableFunc(h.write)), mgr.Add(manager.RunnableFunc(h.store.Follow)), serveQuery(mgr, api, f))
+	return h, errors.Join(mgr.Add(manager.RunnableFunc(h.write)), mgr.Add(manager.RunnableFunc(h.follow)), serveQuery(mgr, api, f))
 }
 
 // write runs the write side for as long as this process leads.
@@ -123,7 +127,9 @@ func (h *house) health(err error) {
 func (h *house) changed(streams []string) {
 	for _, stream := range streams {
 		namespace, name := agent.ParseStream(stream)
-		h.ringViews(types.NamespacedName{Namespace: namespace, Name: name}, h.interval)
+		agentName := types.NamespacedName{Namespace: namespace, Name: name}
+		h.ringViews(agentName, h.interval)
+		h.bells.Agents.RingAfter(agentName, h.interval)
 	}
 }
 
@@ -144,4 +150,21 @@ func denied(err error) (string, bool) {
 		return "", false
 	}
 	return refused.Address, true
+}
+
+// follow keeps the projections up to date. A disk that refuses them is no reason to
+// end: the journal is the truth, and following goes on where it was.
+func (h *house) follow(ctx context.Context) error {
+	for {
+		err := h.store.Follow(ctx)
+		if err == nil {
+			return nil
+		}
+		h.log.Error("the projections cannot be written; it is tried again", "error", err.Error())
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(time.Second):
+		}
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	certutil "k8s.io/client-go/util/cert"
@@ -24,11 +25,22 @@ func serveQuery(mgr manager.Manager, api http.Handler, f *flags) error {
 	if err != nil {
 		return err
 	}
+	var listens atomic.Bool
+	err = mgr.AddReadyzCheck("query", func(*http.Request) error {
+		if !listens.Load() {
+			return errors.New("the HTTP API does not listen yet")
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
 	return mgr.Add(manager.RunnableFunc(func(ctx context.Context) error {
 		listener, err := net.Listen("tcp", f.query)
 		if err != nil {
 			return fmt.Errorf("--query-bind-address %q: %w", f.query, err)
 		}
+		listens.Store(true)
 		server := &http.Server{
 			Handler: api, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 32 << 10,
 			BaseContext: func(net.Listener) context.Context { return ctx }, // who follows ends with the process

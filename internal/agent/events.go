@@ -206,7 +206,7 @@ type Stored struct {
 // Encode returns the stored form of an event about the command with that key.
 func Encode(subject string, e Event) Stored {
 	name, version := e.stored()
-	data, err := json.Marshal(e)
+	data, err := marshal(e)
 	if err != nil { // only an invalid json.RawMessage can do this, and those are canonical before they get here
 		data, _ = json.Marshal(map[string]string{"unencodable": err.Error()})
 	}

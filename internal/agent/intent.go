@@ -78,13 +78,23 @@ func Canonical(raw []byte) json.RawMessage {
 	if d.Decode(&v) != nil {
 		return raw
 	}
+	out, err := marshal(normal(v))
+	if err != nil {
+		return raw
+	}
+	return out
+}
+
+// marshal writes JSON as Canonical does: json.Marshal would escape <, > and &,
+// also within a json.RawMessage, and change its digest.
+func marshal(v any) ([]byte, error) {
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)
 	e.SetEscapeHTML(false)
-	if e.Encode(normal(v)) != nil {
-		return raw
+	if err := e.Encode(v); err != nil {
+		return nil, err
 	}
-	return bytes.TrimSpace(out.Bytes())
+	return bytes.TrimSpace(out.Bytes()), nil
 }
 
 func normal(v any) any {

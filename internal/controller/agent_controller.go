@@ -31,6 +31,7 @@ type AgentReconciler struct {
 	Secrets   *Secrets
 	CheckMenu func(agent.Profile) error // says whether the menu can be offered to a model
 	Recorder  events.EventRecorder
+	Now       func() time.Time
 }
 
 // +kubebuilder:rbac:groups=edict.dev,resources=agents,verbs=get;list;watch;patch
@@ -64,6 +65,10 @@ func (r *AgentReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 	s.conclude(err)
 	if failed := r.publish(ctx, &live, s.object); failed != nil {
 		return translate(failed)
+	}
+	if err == nil && s.object.Status.TokensToday > 0 { // which ends with the day
+		now := r.Now().UTC()
+		return ctrl.Result{RequeueAfter: now.Truncate(24 * time.Hour).Add(24 * time.Hour).Sub(now)}, nil
 	}
 	return translate(err)
 }

@@ -24,10 +24,9 @@ const quietFor = time.Second
 // and mirrors into their status what the journal says of them.
 type CommandReconciler struct {
 	client.Client
-	Live    client.Reader // reads past the cache
-	Engine  *execution.Engine
-	Now     func() time.Time
-	Changed func(agent types.NamespacedName) // an agent's totals have news
+	Live   client.Reader // reads past the cache
+	Engine *execution.Engine
+	Now    func() time.Time
 }
 
 // +kubebuilder:rbac:groups=edict.dev,resources=commands,verbs=get;list;watch;create;delete
@@ -63,7 +62,10 @@ func (r *CommandReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 	if failed := r.publish(ctx, &live, s); failed != nil {
 		return translate(failed)
 	}
-	if err == nil && !settled(s.object) {
+	if settled(s.object) {
+		return r.expire(ctx, s.object)
+	}
+	if err == nil {
 		err = fault.NewWait(s.nextLook(&live.Status), edictv1.ReasonRunning, "The command is on its way.")
 	}
 	return translate(err)
@@ -134,11 +136,5 @@ func (r *CommandReconciler) publish(ctx context.Context, live *edictv1.Command, 
 	}
 	// An update, not a patch: the resource version in it refuses to overwrite a
 	// newer status with one made from a stale object.
-	if err := r.Status().Update(ctx, s.object); err != nil {
-		return client.IgnoreNotFound(err)
-	}
-	if s.agent != nil {
-		r.Changed(client.ObjectKeyFromObject(s.agent))
-	}
-	return nil
+	return client.IgnoreNotFound(r.Status().Update(ctx, s.object))
 }

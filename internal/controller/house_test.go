@@ -10,7 +10,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/edict-dev/edict/internal/agent"
@@ -40,7 +39,6 @@ type house struct {
 
 	mu            sync.Mutex
 	asked, called int         // requests to the model and to the API
-	moved         int         // how often a command told that its agent's totals have news
 	news          chan string // commands that the engine has news of
 	onFailure     func()      // what settle does when a Reconcile failed; nil: nothing
 
@@ -105,12 +103,8 @@ func (h *house) build() {
 		Journal: h.journal, Authorise: policy.Authorise, Contexts: views, Secrets: secrets, Decider: h, Caller: h,
 		Poke: func(_, command string) { h.news <- command }, Health: func(error) {}, Lost: func() {},
 	})
-	h.commands = &CommandReconciler{Client: c, Live: h.api, Engine: h.engine, Now: h.clock.Now, Changed: func(types.NamespacedName) {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.moved++
-	}}
-	h.agents = &AgentReconciler{Client: c, Engine: h.engine, Secrets: secrets, Recorder: silent{}, CheckMenu: func(agent.Profile) error { return nil }}
+	h.commands = &CommandReconciler{Client: c, Live: h.api, Engine: h.engine, Now: h.clock.Now}
+	h.agents = &AgentReconciler{Client: c, Engine: h.engine, Secrets: secrets, Recorder: silent{}, Now: h.clock.Now, CheckMenu: func(agent.Profile) error { return nil }}
 	h.views = &ContextViewReconciler{Client: c, Views: views, Freshness: h.store, Recorder: silent{}}
 }
 

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net/http"
+	"regexp"
 	"strings"
 	"unicode"
 
@@ -147,12 +149,17 @@ func (c *call) Do(r *http.Request) (*http.Response, error) {
 }
 
 // withoutKey blots the key out of an answer: a decision is stored and shown,
-// and a server that echoes what it was sent must not put the key there.
+// and a server that echoes what it was sent must not put the key there. JSON may
+// spell a character in several ways, and a decision is JSON within JSON.
 func (c *call) withoutKey(text []byte) []byte {
 	if len(c.key) < minKeyLength {
 		return text
 	}
-	return bytes.ReplaceAll(text, []byte(c.key), []byte("[redacted]"))
+	var spelled strings.Builder
+	for _, r := range c.key {
+		fmt.Fprintf(&spelled, `(?:%s|\\+%s|\\+u(?i:%04x))`, regexp.QuoteMeta(string(r)), regexp.QuoteMeta(string(r)), r)
+	}
+	return regexp.MustCompile(spelled.String()).ReplaceAll(text, []byte("[redacted]"))
 }
 
 // written returns what the model wrote in a choice.
