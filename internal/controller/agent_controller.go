@@ -189,7 +189,6 @@ func (r *AgentReconciler) totals(ctx context.Context, s *agentScope) error {
 func (s *agentScope) conclude(err error) {
 	s.object.Status.ObservedGeneration = s.object.Generation
 	conditions := &s.object.Status.Conditions
-	f := fault.Of(err)
 	meta.RemoveStatusCondition(conditions, edictv1.ConditionReconciling)
 	meta.RemoveStatusCondition(conditions, edictv1.ConditionStalled)
 	switch {
@@ -197,16 +196,8 @@ func (s *agentScope) conclude(err error) {
 		s.set(edictv1.ConditionReady, metav1.ConditionTrue, edictv1.ReasonAgentSuspended, "The agent is suspended: commands wait until spec.suspend is false again.")
 	case err == nil:
 		s.set(edictv1.ConditionReady, metav1.ConditionTrue, edictv1.ReasonReady, fmt.Sprintf("The agent decides with %s; operations on its menu: %d.", s.object.Spec.Model.Name, len(s.profile.Operations)))
-	case f.Kind == fault.Invalid || f.Kind == fault.Corrupt:
-		s.set(edictv1.ConditionReady, metav1.ConditionFalse, f.Reason, f.Message)
-		s.set(edictv1.ConditionStalled, metav1.ConditionTrue, f.Reason, f.Message)
 	default:
-		reason, message := f.Reason, f.Message
-		if f.Kind == fault.Retry {
-			reason, message = unexpected(err)
-		}
-		s.set(edictv1.ConditionReady, metav1.ConditionUnknown, reason, message)
-		s.set(edictv1.ConditionReconciling, metav1.ConditionTrue, reason, message)
+		notReady(s.set, err)
 	}
 }
 

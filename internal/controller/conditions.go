@@ -50,6 +50,23 @@ func unexpected(err error) (reason, message string) {
 	return edictv1.ReasonUnexpected, "An unexpected failure; it is tried again. The operator's log says more."
 }
 
+// notReady sets the conditions that sum up why an Agent or a ContextView is not
+// ready: for good, until a person acts, or until what it waits for is there.
+func notReady(set func(kind string, status metav1.ConditionStatus, reason, message string), err error) {
+	f := fault.Of(err)
+	if f.Kind == fault.Invalid || f.Kind == fault.Corrupt {
+		set(edictv1.ConditionReady, metav1.ConditionFalse, f.Reason, f.Message)
+		set(edictv1.ConditionStalled, metav1.ConditionTrue, f.Reason, f.Message)
+		return
+	}
+	reason, message := f.Reason, f.Message
+	if f.Kind == fault.Retry {
+		reason, message = unexpected(err)
+	}
+	set(edictv1.ConditionReady, metav1.ConditionUnknown, reason, message)
+	set(edictv1.ConditionReconciling, metav1.ConditionTrue, reason, message)
+}
+
 // setCondition sets a condition and keeps its transition time unless its status
 // changes; a zero time means now. A message too long to be read at a glance is cut.
 func setCondition(conditions *[]metav1.Condition, c metav1.Condition) {

@@ -156,21 +156,11 @@ func (s *viewScope) conclude(err error) {
 	conditions := &s.object.Status.Conditions
 	meta.RemoveStatusCondition(conditions, edictv1.ConditionReconciling)
 	meta.RemoveStatusCondition(conditions, edictv1.ConditionStalled)
-	f := fault.Of(err)
-	switch {
-	case err == nil:
-		s.set(edictv1.ConditionReady, metav1.ConditionTrue, edictv1.ReasonReady, fmt.Sprintf("The context takes %s tokens.", s.object.Status.Tokens))
-	case f.Kind == fault.Invalid || f.Kind == fault.Corrupt:
-		s.set(edictv1.ConditionReady, metav1.ConditionFalse, f.Reason, f.Message)
-		s.set(edictv1.ConditionStalled, metav1.ConditionTrue, f.Reason, f.Message)
-	default:
-		reason, message := f.Reason, f.Message
-		if f.Kind == fault.Retry {
-			reason, message = unexpected(err)
-		}
-		s.set(edictv1.ConditionReady, metav1.ConditionUnknown, reason, message)
-		s.set(edictv1.ConditionReconciling, metav1.ConditionTrue, reason, message)
+	if err != nil {
+		notReady(s.set, err)
+		return
 	}
+	s.set(edictv1.ConditionReady, metav1.ConditionTrue, edictv1.ReasonReady, fmt.Sprintf("The context takes %s tokens.", s.object.Status.Tokens))
 }
 
 func (s *viewScope) set(kind string, status metav1.ConditionStatus, reason, message string) {
