@@ -143,10 +143,11 @@ func TestReportShowsTheTargetBesideTheFigure(t *testing.T) {
 			scenario: scenarios[2],
 			bare:     []round{{PerSecond: 400, CPU: map[string]float64{cpuAPIServer: 3.5}}},
 			operator: []round{{
-				PerSecond: 120, Share: 0.3, Seconds: 4, took: []time.Duration{time.Millisecond, 3 * time.Millisecond},
+				PerSecond: 120, Seconds: 4, took: []time.Duration{time.Millisecond, 3 * time.Millisecond},
 				Writes:     writes{"POST commands": 2, "PUT commands/status": 2, "POST events": 2},
 				Background: writes{"PUT leases": 1},
 			}},
+			shares:         []float64{0.3},
 			singleOperator: round{Mean: 12, Model: 2, Tool: 1},
 		}},
 	}

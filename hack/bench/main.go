@@ -11,7 +11,9 @@
 //   - An operator round has the operator running. Each of c workers creates a Command and waits until one watch that
 //     all workers share has shown it with Complete=True, then begins the next.
 //
-// The objects of a round are deleted before the next round begins, and the first commands of each round are not measured. A round's share of the ceiling is its commands per second over those of the bare round just before.
+// The objects of a round are deleted before the next round begins, and the first commands of each round are not
+// measured. An operator round's share of the ceiling is its commands per second over the mean of the bare rounds just
+// before and after it.
 //
 // API writes are the differences of the API server's own counters around a round, successful writes only. CPU is user
 // and system time of the processes, from /proc; elsewhere than on Linux it is left out.
@@ -31,6 +33,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"k8s.io/klog/v2"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
@@ -38,7 +41,7 @@ import (
 type options struct {
 	workers  int           // commands in flight
 	objects  int           // commands in a round
-	rounds   int           // pairs of rounds of each kind of command
+	rounds   int           // operator rounds of each kind of command
 	single   int           // commands sent one at a time
 	journal  time.Duration // of each measurement of the journal
 	only     []string      // names of scenarios, and journalOnly; empty is all
@@ -58,7 +61,9 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
-	log.SetLogger(logr.Discard()) // controller-runtime's; what goes wrong comes back as an error
+	// What goes wrong in the libraries comes back as an error.
+	log.SetLogger(logr.Discard())
+	klog.SetLogger(logr.Discard())
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	ctx, cancel := context.WithTimeoutCause(ctx, o.limit, fmt.Errorf("not done within %s; raise --limit", o.limit))
@@ -73,8 +78,8 @@ func parse(args []string) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.IntVar(&o.workers, "workers", 16, "commands in flight")
-	flags.IntVar(&o.objects, "objects", 1000, "commands in a round")
-	flags.IntVar(&o.rounds, "rounds", 3, "pairs of rounds, bare and operator, of each kind of command")
+	flags.IntVar(&o.objects, "objects", 500, "commands in a round")
+	flags.IntVar(&o.rounds, "rounds", 5, "operator rounds of each kind of command, between bare ones")
 	flags.IntVar(&o.single, "single", 100, "commands of each kind sent one at a time, for the time that one takes")
 	flags.DurationVar(&o.journal, "journal-time", 3*time.Second, "duration of each measurement of the journal")
 	flags.StringVar(&o.operator, "operator", filepath.Join("bin", "edict"), "the operator's binary; make build makes it")
@@ -87,7 +92,7 @@ func parse(args []string) (options, error) {
 		return o, err
 	}
 	if *quick {
-		o.objects, o.rounds, o.single, o.journal = min(o.objects, 200), 1, min(o.single, 25), min(o.journal, time.Second)
+		o.objects, o.rounds, o.single, o.journal = min(o.objects, 150), 1, min(o.single, 25), min(o.journal, time.Second)
 	}
 	if *only != "" {
 		o.only = strings.Split(*only, ",")

@@ -27,8 +27,6 @@ type round struct {
 	Commands  int     `json:"commands"`
 	Seconds   float64 `json:"seconds"`
 	PerSecond float64 `json:"perSecond"`
-	// Share is PerSecond over that of the bare round just before; of operator rounds only.
-	Share float64 `json:"shareOfCeiling,omitempty"`
 
 	// P50 and P99 are of the time from create to Complete=True in operator rounds, of the three writes in bare ones.
 	P50  float64 `json:"p50Millis"`
@@ -47,11 +45,21 @@ type round struct {
 	took []time.Duration
 }
 
-// scenarioResult is all rounds of a scenario.
+// share is an operator round as a share of the ceiling: the mean of the bare rounds before and after it.
+type share struct {
+	Scenario  string  `json:"scenario"`
+	Round     int     `json:"round"`
+	PerSecond float64 `json:"perSecond"`
+	Ceiling   float64 `json:"ceilingPerSecond"`
+	Share     float64 `json:"shareOfCeiling"`
+}
+
+// scenarioResult is all rounds of a scenario. There is one more bare round than operator rounds.
 type scenarioResult struct {
 	scenario scenario
 	bare     []round
 	operator []round
+	shares   []float64
 	// singleBare and singleOperator had one command in flight.
 	singleBare, singleOperator round
 }
@@ -133,19 +141,35 @@ type measurement struct {
 	result  scenarioResult
 }
 
-// run alternates bare and operator rounds. At its end the operator is stopped and no Command is left.
+// run alternates bare and operator rounds, beginning and ending with a bare one, so that each operator round stands
+// between two of them. At its end the operator is stopped and no Command is left.
 func (m *measurement) run(ctx context.Context) error {
+	if err := m.bareRounds(ctx, 0, false); err != nil {
+		return err
+	}
 	for i := 1; i <= m.options.rounds; i++ {
-		say("%s, round %d of %d", m.result.scenario.Name, i, m.options.rounds)
 		last := i == m.options.rounds
-		if err := m.bareRounds(ctx, i, last); err != nil {
-			return err
-		}
 		if err := m.operatorRounds(ctx, i, last); err != nil {
 			return err
 		}
+		if err := m.bareRounds(ctx, i, last); err != nil {
+			return err
+		}
+		m.share(i)
 	}
 	return nil
+}
+
+// share compares an operator round with the bare rounds around it: what makes the machine faster or slower for a while
+// then counts on both sides.
+func (m *measurement) share(i int) {
+	r := &m.result
+	ceiling := (r.bare[i-1].PerSecond + r.bare[i].PerSecond) / 2
+	s := share{Scenario: r.scenario.Name, Round: i, PerSecond: r.operator[i-1].PerSecond, Ceiling: ceiling}
+	s.Share = s.PerSecond / ceiling
+	r.shares = append(r.shares, s.Share)
+	m.out.add("share", s)
+	say("%s, round %d of %d: %.0f/s of %.0f/s, %.2f", s.Scenario, i, m.options.rounds, s.PerSecond, s.Ceiling, s.Share)
 }
 
 // bareRounds makes a bare round and, if it is the last, one with a single command in flight.
@@ -244,9 +268,6 @@ func (m *measurement) round(ctx context.Context, r round) (round, error) {
 		return r, err
 	}
 	r.fill(took, elapsed, before, after)
-	if r.Client == operatorClient && r.InFlight > 1 {
-		r.Share = r.PerSecond / m.result.bare[len(m.result.bare)-1].PerSecond
-	}
 	m.out.add("round", r)
 	return r, nil
 }
