@@ -36,22 +36,26 @@ var house = []room{
 	{folder: "internal/fault"},
 	{folder: "internal/agent"},
 
+	// The fault campaign's two rooms: where a process dies, and which mistakes it has to find.
+	{folder: "internal/failpoint"},
+	{folder: "internal/defect"},
+
 	// The journal knows sequences and keys, and nothing of agents. Each store knows its driver.
 	{folder: "internal/journal"},
 	{folder: "internal/journal/journaltest", may: []string{"internal/journal", "github.com/google/go-cmp/..."}},
 	{
 		folder: "internal/journal/sqlite",
-		may:    []string{"internal/journal", "github.com/pressly/goose/v3/...", "modernc.org/sqlite/..."},
+		may:    slices.Concat(campaign, []string{"internal/journal", "github.com/pressly/goose/v3/...", "modernc.org/sqlite/..."}),
 		tests:  []string{"internal/journal/journaltest"},
 	},
 	{
 		folder: "internal/journal/postgres",
-		may:    []string{"internal/journal", "github.com/pressly/goose/v3/...", "github.com/jackc/pgx/v5/..."},
-		tests:  []string{"internal/journal/journaltest"},
+		may:    slices.Concat(campaign, []string{"internal/journal", "github.com/pressly/goose/v3/...", "github.com/jackc/pgx/v5/..."}),
+		tests:  []string{"internal/journal/journaltest", "hack/postgres"},
 	},
 
 	// The write side. It reaches the read side through interfaces of its own.
-	{folder: "internal/execution", may: core, tests: outside},
+	{folder: "internal/execution", may: slices.Concat(campaign, core), tests: outside},
 	{folder: "internal/policy", may: append(core, "github.com/google/jsonschema-go/..."), tests: outside},
 	{
 		// It can read and it cannot execute: no journal, no handlers, no Kubernetes.
@@ -62,7 +66,7 @@ var house = []room{
 	},
 
 	// The read side. It knows nothing of the write side.
-	{folder: "internal/projection", may: append(core, "modernc.org/sqlite/..."), tests: outside},
+	{folder: "internal/projection", may: slices.Concat(campaign, core, []string{"modernc.org/sqlite/...", "github.com/jackc/pgx/v5/..."}), tests: append(outside, "internal/journal/postgres", "hack/postgres")},
 	{
 		folder: "internal/view",
 		may:    []string{"internal/agent", "internal/projection", "internal/fault", "github.com/tiktoken-go/tokenizer/..."},
@@ -78,7 +82,7 @@ var house = []room{
 	{folder: "api", may: []string{"k8s.io/...", "sigs.k8s.io/..."}, tests: []string{anything}},
 	{
 		folder: "internal/controller",
-		may: []string{"api/...", "internal/agent", "internal/fault", "internal/journal", "internal/execution",
+		may: []string{"api/...", "internal/agent", "internal/fault", "internal/failpoint", "internal/defect", "internal/journal", "internal/execution",
 			"internal/policy", "internal/decision", "internal/projection", "internal/view", "internal/query",
 			"k8s.io/...", "sigs.k8s.io/...", "github.com/go-logr/logr/...", "github.com/prometheus/client_golang/..."},
 		tests: []string{anything},
@@ -91,7 +95,8 @@ var house = []room{
 }
 
 var (
-	core = []string{"internal/agent", "internal/journal", "internal/fault"}
+	core     = []string{"internal/agent", "internal/journal", "internal/fault"}
+	campaign = []string{"internal/failpoint", "internal/defect"}
 	// outside is what a room's tests may stand on: a real journal, and the servers that answer as scripted.
 	outside = []string{"internal/journal/sqlite", "hack/scriptedmodel", "hack/travelapi"}
 	// testLibraries are open to every _test.go file.

@@ -48,7 +48,7 @@ func measureJournal(ctx context.Context, dir string, each time.Duration) (*journ
 		return nil, err
 	}
 	defer func() { _ = j.Close() }() // nothing in it is of use to anybody
-	if _, err := j.Claim(ctx); err != nil {
+	if _, err := j.Claim(ctx, 0); err != nil {
 		return nil, err
 	}
 	if r.Appends1, err = measureAppends(ctx, j, 1, each); err != nil {
@@ -109,9 +109,10 @@ func measureAppends(ctx context.Context, j journal.Journal, writers int, each ti
 
 // measureReplay reads the whole journal once, and returns how many events it has and how many it read a second.
 func measureReplay(ctx context.Context, j journal.Journal) (int, float64, error) {
-	began, position, n := time.Now(), int64(0), 0
+	began, n := time.Now(), 0
+	var at journal.Cursor
 	for {
-		page, err := j.ReadAll(ctx, position, replayPage)
+		page, err := j.ReadAll(ctx, at, replayPage)
 		if err != nil {
 			return n, 0, err
 		}
@@ -119,6 +120,6 @@ func measureReplay(ctx context.Context, j journal.Journal) (int, float64, error)
 			return n, float64(n) / time.Since(began).Seconds(), nil
 		}
 		n += len(page)
-		position = page[len(page)-1].Position
+		at = at.After(page)
 	}
 }

@@ -24,6 +24,7 @@ type (
 		Timeout      time.Duration `json:"timeout"`                // nanoseconds, from this event's time
 		Retry        Retry         `json:"retry"`
 		IssuedBy     *Issue        `json:"issuedBy,omitempty"` // nil: applied by a person or by GitOps
+		Origin       string        `json:"origin,omitempty"`   // uid of the Kubernetes object that brought it; another object of the same key runs nothing
 	}
 	// CommandApproved says that policy let the command pass.
 	CommandApproved struct {
@@ -126,8 +127,31 @@ type (
 		Reason  string `json:"reason"`
 		Message string `json:"message"`
 	}
+	// OutcomeSettled is what a person, who knows more, says of a command whose outcome was unknown. Its subject is
+	// that command.
+	OutcomeSettled struct {
+		Outcome Settlement `json:"outcome"`
+		Reason  string     `json:"reason"`     // in the person's words
+		By      string     `json:"by"`         // the person, by the name that Kubernetes knows
+		Command string     `json:"resolvedBy"` // key of the resolve command
+	}
+	// CommandReopened says that an ask which had ended, because the outcome of a command that it issued was unknown,
+	// goes on: that outcome was settled, or the command runs again. Its subject is the ask.
+	CommandReopened struct {
+		Message string `json:"message"`
+	}
 	// AgentDeleted closes the stream: a new agent of that name begins another.
 	AgentDeleted struct{}
+)
+
+// Settlement is what a person says of an outcome that could not be known.
+type Settlement string
+
+// The settlements. RunAgain lets the command run once more, under the same key.
+const (
+	SettledSucceeded Settlement = "Succeeded"
+	SettledFailed    Settlement = "Failed"
+	RunAgain         Settlement = "RunAgain"
 )
 
 // Issue says which decision issued a command.
@@ -162,6 +186,8 @@ func (CommandFailed) stored() (string, int)    { return "CommandFailed", 1 }
 func (CancelRequested) stored() (string, int)  { return "CancelRequested", 1 }
 func (CommandCancelled) stored() (string, int) { return "CommandCancelled", 1 }
 func (OutcomeLost) stored() (string, int)      { return "OutcomeLost", 1 }
+func (OutcomeSettled) stored() (string, int)   { return "OutcomeSettled", 1 }
+func (CommandReopened) stored() (string, int)  { return "CommandReopened", 1 }
 func (AgentDeleted) stored() (string, int)     { return "AgentDeleted", 1 }
 
 // decoders has one entry for each stored name and version that ever shipped. A
@@ -185,6 +211,8 @@ var decoders = map[string]func([]byte) (Event, error){
 	"CancelRequested.v1":  as[CancelRequested],
 	"CommandCancelled.v1": as[CommandCancelled],
 	"OutcomeLost.v1":      as[OutcomeLost],
+	"OutcomeSettled.v1":   as[OutcomeSettled],
+	"CommandReopened.v1":  as[CommandReopened],
 	"AgentDeleted.v1":     as[AgentDeleted],
 }
 

@@ -108,7 +108,7 @@ func New(o Options) *Engine {
 // Start claims the journal: from then on this process is its writer, and
 // Submit, which waits for it, goes on. It is called once.
 func (e *Engine) Start(ctx context.Context) error {
-	epoch, err := e.Journal.Claim(ctx)
+	epoch, err := e.Journal.Claim(ctx, 0)
 	if err != nil {
 		return fmt.Errorf("claim the journal: %w", err)
 	}

@@ -48,7 +48,7 @@ func (s *Store) Follow(ctx context.Context) error {
 	for {
 		n, err := s.advance(ctx)
 		if err == nil && n < s.options.Batch {
-			err = s.log.Wait(ctx, s.checkpoint.position)
+			err = s.log.Wait(ctx, journal.Cursor{s.checkpoint.position})
 		}
 		switch {
 		case ctx.Err() != nil:
@@ -61,7 +61,7 @@ func (s *Store) Follow(ctx context.Context) error {
 
 // advance projects one batch, and returns how many records it had.
 func (s *Store) advance(ctx context.Context) (int, error) {
-	records, err := s.log.ReadAll(ctx, s.checkpoint.position, s.options.Batch)
+	records, err := s.log.ReadAll(ctx, journal.Cursor{s.checkpoint.position}, s.options.Batch)
 	if err != nil || len(records) == 0 {
 		return 0, err
 	}

@@ -23,8 +23,8 @@ import (
 // Log is the part of a journal that a projection reads.
 type Log interface {
 	Head(ctx context.Context, stream string) (int64, error)
-	ReadAll(ctx context.Context, after int64, limit int) ([]journal.Record, error)
-	Wait(ctx context.Context, after int64) error
+	ReadAll(ctx context.Context, after journal.Cursor, limit int) ([]journal.Record, error)
+	Wait(ctx context.Context, after journal.Cursor) error
 }
 
 // Options shape a Store. The zero value is good.

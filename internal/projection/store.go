@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+
+	"github.com/edict-dev/edict/internal/journal"
 )
 
 // Store is the projected tables. Its methods may be called from any goroutine.
@@ -108,7 +110,7 @@ func (s *Store) verify(ctx context.Context) error {
 		return nil
 	}
 	for after, want := range map[int64]string{0: c.first, c.position - 1: c.last} {
-		found, err := s.log.ReadAll(ctx, after, 1)
+		found, err := s.log.ReadAll(ctx, journal.Cursor{after}, 1)
 		if err != nil {
 			return fmt.Errorf("read the journal after position %d: %w", after, err)
 		}

@@ -47,7 +47,7 @@ func newHouse(t *testing.T, options Options) *house {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = j.Close() })
-	if _, err := j.Claim(t.Context()); err != nil {
+	if _, err := j.Claim(t.Context(), 0); err != nil {
 		t.Fatal(err)
 	}
 	s, err := projection.Open(t.Context(), filepath.Join(t.TempDir(), "projection.db"), j, projection.Options{})

@@ -29,7 +29,7 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = j.Close() })
-	if _, err := j.Claim(t.Context()); err != nil {
+	if _, err := j.Claim(t.Context(), 0); err != nil {
 		t.Fatal(err)
 	}
 	w := &world{journal: j}

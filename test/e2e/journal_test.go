@@ -22,8 +22,8 @@ func readJournal(t *testing.T, path string) []journal.Record {
 	defer func() { _ = j.Close() }() // nothing was written
 	const page = 1000
 	var all []journal.Record
-	for position := int64(0); ; {
-		records, err := j.ReadAll(ctx, position, page)
+	for at := journal.Cursor(nil); ; {
+		records, err := j.ReadAll(ctx, at, page)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -31,7 +31,7 @@ func readJournal(t *testing.T, path string) []journal.Record {
 		if len(records) < page {
 			return all
 		}
-		position = records[len(records)-1].Position
+		at = at.After(records)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"github.com/edict-dev/edict/internal/journal"
 	"os"
 	"path/filepath"
 )
@@ -128,7 +129,7 @@ func syncFile(path string) error {
 }
 
 // Verify reads all of the journal at path, and returns an error that wraps
-// ErrCorrupt if the file is damaged, if a stream's sequences have a hole, or
+// journal.ErrCorrupt if the file is damaged, if a stream's sequences have a hole, or
 // if a key points past its stream's end. It takes time in proportion to the
 // journal's size, and disturbs nobody.
 func Verify(ctx context.Context, path string) error {
@@ -175,7 +176,7 @@ func verifyContent(ctx context.Context, db *sql.DB) error {
 		var problem string
 		err := db.QueryRowContext(ctx, query).Scan(&problem)
 		if err == nil {
-			return fmt.Errorf("%w: %s", ErrCorrupt, problem)
+			return fmt.Errorf("%w: %s", journal.ErrCorrupt, problem)
 		}
 		if !errors.Is(err, sql.ErrNoRows) {
 			return err

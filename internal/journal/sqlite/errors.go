@@ -11,25 +11,21 @@ import (
 )
 
 var (
-	// ErrCorrupt is wrapped by every error that says that the file is damaged,
-	// or is no journal at all. Trying again does not help; a backup does.
-	ErrCorrupt = errors.New("the journal file is damaged")
-
 	// ErrLocked is wrapped by Claim's error when somebody else has claimed the
 	// file. It goes away when that process ends.
 	ErrLocked = errors.New("another process holds the journal")
 )
 
-// diagnose adds ErrCorrupt to SQLite's errors about a damaged file, which
+// diagnose adds journal.ErrCorrupt to SQLite's errors about a damaged file, which
 // would otherwise look like any other.
 func diagnose(err error) error {
 	var failure *driver.Error
-	if !errors.As(err, &failure) || errors.Is(err, ErrCorrupt) {
+	if !errors.As(err, &failure) || errors.Is(err, journal.ErrCorrupt) {
 		return err
 	}
 	switch failure.Code() & 0xff { // the low byte is the kind, the rest the place
 	case lib.SQLITE_CORRUPT, lib.SQLITE_NOTADB:
-		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+		return fmt.Errorf("%w: %w", journal.ErrCorrupt, err)
 	default:
 		return err
 	}

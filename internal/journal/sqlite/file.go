@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"github.com/edict-dev/edict/internal/journal"
 	"net/url"
 	"os"
 	"strings"
@@ -60,7 +61,7 @@ func prepare(ctx context.Context, path string, shared bool) error {
 	}
 	if found.missing && wasClaimed(path) {
 		return fmt.Errorf("%w: it is empty or missing, but a journal was claimed here before: "+
-			"restore it from a backup, or remove %s to begin a new one", ErrCorrupt, lockPath(path))
+			"restore it from a backup, or remove %s to begin a new one", journal.ErrCorrupt, lockPath(path))
 	}
 	if !found.missing && found.version == knownVersion() {
 		return nil
@@ -112,5 +113,5 @@ func refuseOrphanedLog(path string) error {
 	if log, err := os.Stat(path + "-wal"); err != nil || log.Size() == 0 {
 		return nil //nolint:nilerr // no log can be seen: none is lost
 	}
-	return fmt.Errorf("%w: it is empty, but its write-ahead log is not: restore it from a backup", ErrCorrupt)
+	return fmt.Errorf("%w: it is empty, but its write-ahead log is not: restore it from a backup", journal.ErrCorrupt)
 }

@@ -68,7 +68,7 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 func TestForeignDatabaseIsRefused(t *testing.T) {
 	path := newPath(t)
 	change(t, path, `CREATE TABLE goose_db_version (version_id INTEGER, is_applied INTEGER)`)
-	refuses(t, path, ErrCorrupt, "some other program")
+	refuses(t, path, journal.ErrCorrupt, "some other program")
 }
 
 func TestDamagedFilesAreRefused(t *testing.T) {
@@ -82,7 +82,7 @@ func TestDamagedFilesAreRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path := newPath(t)
 			mustWrite(t, path, data)
-			refuses(t, path, ErrCorrupt, "damaged")
+			refuses(t, path, journal.ErrCorrupt, "damaged")
 		})
 	}
 }
@@ -99,13 +99,13 @@ func TestDamagedPages(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path := newPath(t)
 			mustWrite(t, path, data)
-			fails(t, Verify(soon(t), path), ErrCorrupt, path)
-			fails(t, Backup(soon(t), path, path+".copy"), ErrCorrupt, path)
+			fails(t, Verify(soon(t), path), journal.ErrCorrupt, path)
+			fails(t, Backup(soon(t), path, path+".copy"), journal.ErrCorrupt, path)
 			if left, _ := filepath.Glob(path + ".copy*"); len(left) > 0 {
 				t.Errorf("the failed backup left %v", left)
 			}
 			if name == "other bytes" { // which are in every part of the file
-				fails(t, openAndRead(t, path), ErrCorrupt, "damaged")
+				fails(t, openAndRead(t, path), journal.ErrCorrupt, "damaged")
 			}
 		})
 	}
@@ -133,7 +133,7 @@ func TestVerifyFindsHoles(t *testing.T) {
 	} {
 		path := sample(t)
 		change(t, path, statement)
-		fails(t, Verify(soon(t), path), ErrCorrupt, phrase)
+		fails(t, Verify(soon(t), path), journal.ErrCorrupt, phrase)
 	}
 }
 
@@ -153,7 +153,7 @@ func TestLostFile(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, err := Open(soon(t), path, Options{})
-			fails(t, err, ErrCorrupt, path, "restore it from a backup", "remove "+path+".lock")
+			fails(t, err, journal.ErrCorrupt, path, "restore it from a backup", "remove "+path+".lock")
 
 			if err := os.Rename(copied, path); err != nil {
 				t.Fatal(err)
@@ -167,7 +167,7 @@ func TestEmptyFileWithALogIsRefused(t *testing.T) {
 	path := newPath(t)
 	mustWrite(t, path, nil)
 	mustWrite(t, path+"-wal", []byte("frames"))
-	refuses(t, path, ErrCorrupt, "write-ahead log")
+	refuses(t, path, journal.ErrCorrupt, "write-ahead log")
 }
 
 // TestBeginnings opens files that a crash, or a person, left unfinished.
@@ -290,5 +290,5 @@ func TestBlobThatChanged(t *testing.T) {
 	mustClose(t, j)
 	change(t, path, `UPDATE blobs SET data = CAST('as it is' AS BLOB)`)
 	_, err := mustOpen(t, path, Options{}).Blob(soon(t), b.Blobs[0].Digest)
-	fails(t, err, ErrCorrupt, b.Blobs[0].Digest)
+	fails(t, err, journal.ErrCorrupt, b.Blobs[0].Digest)
 }

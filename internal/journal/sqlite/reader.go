@@ -74,10 +74,10 @@ func (r *reader) last(ctx context.Context) (int64, error) {
 }
 
 // ReadAll implements journal.Journal.
-func (j *Journal) ReadAll(ctx context.Context, after int64, limit int) ([]journal.Record, error) {
-	records, err := j.read(ctx, j.reads.all, limit, after, limit)
+func (j *Journal) ReadAll(ctx context.Context, after journal.Cursor, limit int) ([]journal.Record, error) {
+	records, err := j.read(ctx, j.reads.all, limit, after.Position(0), limit)
 	if err != nil {
-		return nil, j.readError(err, "read after position %d", after)
+		return nil, j.readError(err, "read after position %d", after.Position(0))
 	}
 	return records, nil
 }
@@ -120,7 +120,7 @@ func (j *Journal) Head(ctx context.Context, stream string) (int64, error) {
 }
 
 // Blob implements journal.Journal. A text that no longer has its digest is
-// ErrCorrupt: SQLite has no checksums of its own.
+// journal.ErrCorrupt: SQLite has no checksums of its own.
 func (j *Journal) Blob(ctx context.Context, digest string) ([]byte, error) {
 	var data []byte
 	found, err := j.one(ctx, j.reads.blob, []any{digest}, &data)
@@ -129,7 +129,7 @@ func (j *Journal) Blob(ctx context.Context, digest string) ([]byte, error) {
 	case !found:
 		err = journal.ErrNoBlob
 	case journal.Digest(data) != digest:
-		err = fmt.Errorf("%w: the text has changed since it was stored", ErrCorrupt)
+		err = fmt.Errorf("%w: the text has changed since it was stored", journal.ErrCorrupt)
 	}
 	if err != nil {
 		return nil, j.readError(err, "read blob %s", digest)

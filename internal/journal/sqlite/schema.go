@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"embed"
 	"fmt"
+	"github.com/edict-dev/edict/internal/journal"
 	"io/fs"
 	"os"
 	"sync"
@@ -50,7 +51,7 @@ func inspectSchema(ctx context.Context, db *sql.DB) (finding, error) {
 		return finding{missing: application != applicationID}, nil
 	}
 	if application != applicationID {
-		return finding{}, fmt.Errorf("%w: it is a database of some other program", ErrCorrupt)
+		return finding{}, fmt.Errorf("%w: it is a database of some other program", journal.ErrCorrupt)
 	}
 	var version int64
 	if err := db.QueryRowContext(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version`).Scan(&version); err != nil {

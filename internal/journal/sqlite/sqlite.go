@@ -52,7 +52,7 @@ var _ journal.Journal = (*Journal)(nil)
 // brings its schema up to date.
 //
 // It refuses a file that a newer Edict has written, a file that is not a
-// journal or is damaged (ErrCorrupt), and a file that is empty or missing
+// journal or is damaged (journal.ErrCorrupt), and a file that is empty or missing
 // although a journal was once claimed there: to begin anew would be to forget
 // what has been done, and to do it again.
 //
@@ -93,10 +93,19 @@ func open(ctx context.Context, path string, opts Options) (*Journal, error) {
 	return &Journal{path: path, reads: reads, writes: writes, tail: tail, closed: make(chan struct{})}, nil
 }
 
+// Shards implements journal.Journal: one process writes a file, so one shard does.
+func (j *Journal) Shards() int { return 1 }
+
+// Shard implements journal.Journal.
+func (j *Journal) Shard(context.Context, string) (int, error) { return 0, nil }
+
 // Claim implements journal.Journal. It takes the lock of the file first, and
 // returns an error that wraps ErrLocked if another process, or another handle
 // of this one, holds it. The lock is held until Close, or the process's end.
-func (j *Journal) Claim(ctx context.Context) (int64, error) {
+func (j *Journal) Claim(ctx context.Context, shard int) (int64, error) {
+	if shard != 0 {
+		return 0, fmt.Errorf("claim journal %s: it has one shard, and none with number %d", j.path, shard)
+	}
 	var epoch int64
 	err := j.submit(ctx, &request{call: func() (err error) {
 		epoch, err = j.writes.claim()

@@ -44,7 +44,7 @@ func (t *tail) state() (int64, <-chan struct{}) {
 
 // Wait implements journal.Journal. Records of this handle's end the wait as
 // they are committed, those of another process a fraction of a second later.
-func (j *Journal) Wait(ctx context.Context, after int64) error {
+func (j *Journal) Wait(ctx context.Context, after journal.Cursor) error {
 	for {
 		if j.isClosed() {
 			return journal.ErrClosed
@@ -53,7 +53,7 @@ func (j *Journal) Wait(ctx context.Context, after int64) error {
 			return err
 		}
 		last, grown := j.tail.state()
-		if last > after {
+		if last > after.Position(0) {
 			return nil
 		}
 		select {

@@ -1,0 +1,6 @@
+//go:build defect_actfirst
+
+package defect
+
+// ActFirst makes a call before its attempt is durable.
+const ActFirst = true
