@@ -20,6 +20,7 @@ const (
 	SaveMemory   Type = "saveMemory"
 	ForgetMemory Type = "forgetMemory"
 	CallAPI      Type = "callAPI"
+	Resolve      Type = "resolve" // people only: it is on no menu
 )
 
 // EffectClass says what a repeat of an effect would do.
@@ -37,7 +38,7 @@ const (
 // Phase is where a command is in its life.
 type Phase string
 
-// The phases. Succeeded, Failed, Cancelled and OutcomeUnknown are final.
+// The phases. Succeeded, Failed, Cancelled and OutcomeUnknown are final; of these, a person can lift OutcomeUnknown.
 const (
 	Pending        Phase = "Pending"
 	Running        Phase = "Running"

@@ -50,12 +50,14 @@ type Child struct {
 // Command is one command folded from its events.
 type Command struct {
 	Key, Name    string
+	Origin       string // uid of the Kubernetes object that brought it; empty if that was not recorded
 	Intent       Intent
 	Effect       EffectClass
 	Conversation string
 	IssuedBy     *Issue
 	AcceptedAt   time.Time
-	Deadline     time.Time
+	Timeout      time.Duration
+	Deadline     time.Time // Timeout after it was accepted, or reopened
 	Retry        Retry
 
 	Version  int   // events folded so far; the next batch about the command is numbered by it
@@ -77,6 +79,9 @@ type Command struct {
 	RetryAt  time.Time    // not before
 	Cancel   string       // why it is to be stopped; empty: it is not
 	Usage    Usage
+
+	CancelOverruled bool // a person had it run again after it was to be stopped: that wish is spent
+	detached        bool // it runs again for itself: the ask that issued it is over
 }
 
 // Clone returns a copy that shares nothing that a fold changes.
@@ -112,8 +117,8 @@ func Fold(records []Recorded) *Command {
 
 func newCommand(r Recorded, e CommandAccepted) *Command {
 	c := &Command{
-		Key: r.Subject, Name: e.Name, Intent: e.Intent, Effect: e.Effect, Conversation: e.Conversation, IssuedBy: e.IssuedBy,
-		AcceptedAt: r.Time, Deadline: r.Time.Add(e.Timeout), Retry: e.Retry, Version: 1, Sequence: r.Sequence, Seen: r.Sequence, Phase: Running,
+		Key: r.Subject, Name: e.Name, Origin: e.Origin, Intent: e.Intent, Effect: e.Effect, Conversation: e.Conversation, IssuedBy: e.IssuedBy,
+		AcceptedAt: r.Time, Timeout: e.Timeout, Deadline: r.Time.Add(e.Timeout), Retry: e.Retry, Version: 1, Sequence: r.Sequence, Seen: r.Sequence, Phase: Running,
 	}
 	by := "applied to the API"
 	if e.IssuedBy != nil {
@@ -169,6 +174,10 @@ func (c *Command) apply(r Recorded) {
 	case OutcomeLost:
 		c.markExecuted(r, false, e.Reason, e.Message)
 		c.end(r, OutcomeUnknown, e.Reason, e.Message)
+	case OutcomeSettled:
+		c.settle(r, e)
+	case CommandReopened:
+		c.reopen(r, "Reopened", e.Message)
 	}
 }
 

@@ -168,7 +168,7 @@ type IssuedCommand struct {
 	Intent Intent `json:"intent"`
 }
 
-func (CommandAccepted) stored() (string, int)  { return "CommandAccepted", 1 }
+func (CommandAccepted) stored() (string, int)  { return "CommandAccepted", 2 }
 func (CommandApproved) stored() (string, int)  { return "CommandApproved", 1 }
 func (CommandRefused) stored() (string, int)   { return "CommandRefused", 1 }
 func (MessageReceived) stored() (string, int)  { return "MessageReceived", 1 }
@@ -193,7 +193,8 @@ func (AgentDeleted) stored() (string, int)     { return "AgentDeleted", 1 }
 // decoders has one entry for each stored name and version that ever shipped. A
 // version that is no longer written stays here, followed by its upcaster.
 var decoders = map[string]func([]byte) (Event, error){
-	"CommandAccepted.v1":  as[CommandAccepted],
+	"CommandAccepted.v1":  as[CommandAccepted], // without an origin, which stays empty
+	"CommandAccepted.v2":  as[CommandAccepted],
 	"CommandApproved.v1":  as[CommandApproved],
 	"CommandRefused.v1":   as[CommandRefused],
 	"MessageReceived.v1":  as[MessageReceived],
@@ -231,8 +232,19 @@ type Stored struct {
 	Data    json.RawMessage
 }
 
-// Encode returns the stored form of an event about the command with that key.
+// About is an event whose subject is another command than that of the batch it
+// is in. It is stored as the event, with that subject.
+type About struct {
+	Event
+	Command string // key
+}
+
+// Encode returns the stored form of an event about the command with that key,
+// unless the event is About another one.
 func Encode(subject string, e Event) Stored {
+	if about, ok := e.(About); ok {
+		subject, e = about.Command, about.Event
+	}
 	name, version := e.stored()
 	data, err := marshal(e)
 	if err != nil { // only an invalid json.RawMessage can do this, and those are canonical before they get here

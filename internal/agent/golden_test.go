@@ -46,6 +46,9 @@ func goldens(t testing.TB) map[string]Stored {
 	return all
 }
 
+// later are the fields that a later version of the event has, and this one not.
+var later = map[string]string{"CommandAccepted.v1": "Origin"}
+
 func TestEveryStoredVersionHasAGoldenEvent(t *testing.T) {
 	all := goldens(t)
 	for name := range decoders {
@@ -67,7 +70,7 @@ func TestGoldenEventsAreReadAndWrittenAsTheyWere(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if zero := zeroField(reflect.ValueOf(event), ""); zero != "" && !particular {
+			if zero := zeroField(reflect.ValueOf(event), ""); zero != "" && zero != later[storedName(stored)] && !particular {
 				t.Errorf("the field %s was not read; the golden event sets every field that its version has", zero)
 			}
 			if newest, version := event.stored(); newest != stored.Type || version != stored.Version {
@@ -88,7 +91,7 @@ func TestGoldenEventsAreReadAndWrittenAsTheyWere(t *testing.T) {
 func checkIntent(t *testing.T, key string, accepted CommandAccepted) {
 	t.Helper()
 	i := accepted.Intent
-	payloads := map[Type]any{Ask: i.Ask(), SaveMemory: i.SaveMemory(), ForgetMemory: i.ForgetMemory(), CallAPI: i.CallAPI()}
+	payloads := map[Type]any{Ask: i.Ask(), SaveMemory: i.SaveMemory(), ForgetMemory: i.ForgetMemory(), CallAPI: i.CallAPI(), Resolve: i.Resolve()}
 	again := NewIntent(i.Type, payloads[i.Type])
 	if !sameJSON(t, again.Payload, i.Payload) {
 		t.Errorf("the payload is written as\n%s\nand was\n%s", again.Payload, i.Payload)
@@ -171,7 +174,8 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("%s was read from %q, written as %q, and the next time as %q", name, data, once.Data, twice.Data)
 		}
 		if accepted, ok := event.(CommandAccepted); ok {
-			_, _, _, _ = accepted.Intent.Ask(), accepted.Intent.SaveMemory(), accepted.Intent.ForgetMemory(), accepted.Intent.CallAPI()
+			i := accepted.Intent
+			_, _, _, _, _ = i.Ask(), i.SaveMemory(), i.ForgetMemory(), i.CallAPI(), i.Resolve()
 		}
 	})
 }

@@ -37,6 +37,13 @@ type (
 		Operation string          `json:"operation"`
 		Arguments json.RawMessage `json:"arguments,omitempty"`
 	}
+	// ResolvePayload settles a command whose outcome is unknown.
+	ResolvePayload struct {
+		Command string     `json:"command"` // its name, or its idempotency key
+		Outcome Settlement `json:"outcome"`
+		Reason  string     `json:"reason"` // in the person's words
+		By      string     `json:"by"`     // the person, by the name that Kubernetes knows
+	}
 )
 
 // NewIntent returns an intent with its payload in canonical JSON: keys sorted,
@@ -125,6 +132,7 @@ type Order struct {
 	Intent  Intent
 	Timeout time.Duration // of the whole command
 	Retry   Retry
+	Origin  string // uid of the Kubernetes object that brings it
 }
 
 // Retry bounds the attempts at one effect, and at one decision.
@@ -162,6 +170,9 @@ func (i Intent) ForgetMemory() ForgetMemoryPayload { return decode[ForgetMemoryP
 
 // CallAPI returns the payload of a callAPI.
 func (i Intent) CallAPI() CallAPIPayload { return decode[CallAPIPayload](i.Payload) }
+
+// Resolve returns the payload of a resolve.
+func (i Intent) Resolve() ResolvePayload { return decode[ResolvePayload](i.Payload) }
 
 // IntentOf returns what a chosen operation wants.
 func IntentOf(op Operation, arguments json.RawMessage) Intent {

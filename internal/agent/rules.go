@@ -26,7 +26,7 @@ func (s *State) Issued(key string) (digest string, ok bool) {
 // internal effect is among them: its outcome and its state change are one append.
 func (s *State) Accept(o Order, a Approval) []Event {
 	payload := o.Intent
-	accepted := CommandAccepted{Name: o.Name, Intent: payload, Effect: a.Effect, Timeout: o.Timeout, Retry: o.Retry}
+	accepted := CommandAccepted{Name: o.Name, Intent: payload, Effect: a.Effect, Timeout: o.Timeout, Retry: o.Retry, Origin: o.Origin}
 	issue, issued := s.issued[o.Key]
 	if issued {
 		accepted.IssuedBy = &issue.Issue
@@ -67,6 +67,8 @@ func (s *State) internal(o Order) []Event {
 				Message: fmt.Sprintf("The agent remembers nothing under the id %q; the ids stand in the agent's contexts.", bound(id, 100))}}
 		}
 		return []Event{MemoryForgotten{ID: id}, CommandSucceeded{Message: fmt.Sprintf("Forgot %s; it is in no context from here on.", id)}}
+	case Resolve:
+		return s.resolve(o)
 	}
 	return nil
 }
@@ -96,6 +98,7 @@ type Action struct {
 	Kind   ActionKind
 	At     time.Time // with Rest: look again then; zero: only another event moves it
 	Events []Event   // with Record
+	Head   int64     // with Record: the stream's sequence that Events were decided at, and hold at; 0: they hold at any
 }
 
 // Next returns what the open command with that key needs now. The caller is the
@@ -123,13 +126,13 @@ func (s *State) Next(key string, now time.Time, maxSteps int) Action {
 	return Action{Kind: Execute}
 }
 
-// orphaned reports whether the ask that issued the command is over.
+// orphaned reports whether the ask that issued the command is over for good.
 func (s *State) orphaned(c *Command) bool {
-	if c.IssuedBy == nil {
+	if c.IssuedBy == nil || c.detached {
 		return false
 	}
-	_, open := s.Open[c.IssuedBy.Command]
-	return !open
+	ask, _ := s.issuer(c.IssuedBy)
+	return ask == nil
 }
 
 func (c *Command) foundOpen(now time.Time) Action {
@@ -139,7 +142,7 @@ func (c *Command) foundOpen(now time.Time) Action {
 	}
 	if a.Step == 0 && c.Effect == NonIdempotent {
 		return record(OutcomeLost{Reason: "AttemptInterrupted", Message: fmt.Sprintf(
-			"Attempt %d was under way when the operator stopped; whether it took effect cannot be known, and it is not repeated. Look at the receiver, then apply a new command if it has to run.", a.Number)})
+			"Attempt %d was under way when the operator stopped; whether it took effect cannot be known, and it is not repeated.%s", a.Number, toSettle)})
 	}
 	return record(AttemptAbandoned{Attempt: a.Number})
 }
@@ -153,7 +156,7 @@ func (s *State) nextOfAsk(c *Command, now time.Time, maxSteps int) Action {
 	}
 	if step := c.lastStep(); step != nil {
 		if events := c.conclude(*step, maxSteps); events != nil {
-			return Action{Kind: Record, Events: events}
+			return Action{Kind: Record, Events: events, Head: s.headFor(events)}
 		}
 	}
 	if now.Before(c.RetryAt) {
@@ -169,7 +172,7 @@ func (c *Command) conclude(step Step, maxSteps int) []Event {
 	for _, child := range step.Issued {
 		if child.Outcome.Phase == OutcomeUnknown {
 			return []Event{OutcomeLost{Reason: "IssuedCommandUnknown", Message: fmt.Sprintf(
-				"Whether the issued command %s took effect cannot be known, so nothing is decided on top of it: %s", child.Name, child.Outcome.Text)}}
+				"Whether the issued command %s took effect cannot be known, so nothing is decided on top of it; this ask goes on when that is settled. %s", child.Name, child.Outcome.Text)}}
 		}
 		good = good && child.Outcome.Phase == Succeeded
 	}
@@ -230,7 +233,7 @@ func (c *Command) Executed(now time.Time, o Outcome) []Event {
 		return []Event{AttemptSucceeded{Attempt: c.Attempts, Status: o.Status, Result: o.Result}, CommandSucceeded{Message: o.Message}}
 	case o.Verdict == Ambiguous && !repeatable:
 		return []Event{OutcomeLost{Reason: o.Reason, Message: o.Message +
-			" Whether it took effect cannot be known, and it is not repeated. Look at the receiver, then apply a new command if it has to run."}}
+			" Whether it took effect cannot be known, and it is not repeated." + toSettle}}
 	case repeatable && c.Cancel != "":
 		return []Event{AttemptFailed{Attempt: c.Attempts, Status: o.Status, Reason: o.Reason, Message: o.Message}} // the next look ends it as cancelled
 	case repeatable && c.Failures+1 < c.Retry.MaxAttempts:

@@ -26,7 +26,7 @@ func (s *story) given(key string, events ...Event) *story {
 		if err != nil {
 			s.t.Fatalf("decode %s: %v", stored.Type, err)
 		}
-		s.state.Apply(Recorded{Sequence: s.state.Sequence + 1, Time: s.clock, Subject: key, Event: decoded})
+		s.state.Apply(Recorded{Sequence: s.state.Sequence + 1, Time: s.clock, Subject: stored.Subject, Event: decoded})
 	}
 	return s
 }

@@ -6,12 +6,14 @@ import (
 )
 
 // State is an agent's stream folded as far as the write side needs it: the open
-// commands, who waits for whom, and what is remembered. Ended commands leave it;
-// their records stay in the journal, and Fold reads them.
+// commands, those whose outcome a person has to settle, who waits for whom, and
+// what is remembered. Other ended commands leave it; their records stay in the
+// journal, and Fold reads them.
 type State struct {
 	Sequence int64 // of the last event folded
 	Closed   bool  // the agent was deleted; nothing is appended any more
 	Open     map[string]*Command
+	Unknown  map[string]*Command // ended as OutcomeUnknown, and not settled
 	Memories map[string]struct{} // ids of what is remembered
 
 	LastDecision time.Time
@@ -20,6 +22,8 @@ type State struct {
 
 	queues map[string][]string // conversation → keys of its open asks, in the order accepted
 	issued map[string]issuance // issued commands that are not accepted yet, by key
+
+	settled []settlement // in the order in which people settled them
 }
 
 type issuance struct {
@@ -33,6 +37,7 @@ type issuance struct {
 func NewState() *State {
 	return &State{
 		Open:     map[string]*Command{},
+		Unknown:  map[string]*Command{},
 		Memories: map[string]struct{}{},
 		queues:   map[string][]string{},
 		issued:   map[string]issuance{},
@@ -49,6 +54,14 @@ func (s *State) Apply(r Recorded) []string {
 		return nil
 	case CommandAccepted:
 		return s.accept(r, e)
+	case OutcomeSettled:
+		if c := s.Unknown[r.Subject]; c != nil {
+			return s.settle(c, r, e)
+		}
+	case CommandReopened:
+		if c := s.Unknown[r.Subject]; c != nil {
+			return s.reopen(c, r)
+		}
 	case MemorySaved:
 		s.Memories[e.ID] = struct{}{}
 	case MemoryForgotten:
@@ -79,7 +92,7 @@ func (s *State) accept(r Recorded, e CommandAccepted) []string {
 		s.queues[c.Conversation] = append(s.queues[c.Conversation], c.Key)
 	}
 	delete(s.issued, c.Key)
-	if child := s.child(e.IssuedBy); child != nil {
+	if _, child := s.issuer(e.IssuedBy); child != nil {
 		child.Accepted = true
 	}
 	return []string{c.Key}
@@ -103,12 +116,10 @@ func (s *State) spend(at time.Time, u Usage) {
 // ask of its conversation move.
 func (s *State) end(c *Command) []string {
 	delete(s.Open, c.Key)
-	moved := []string{c.Key}
-	if child := s.child(c.IssuedBy); child != nil {
-		child.Outcome = ChoiceOutcome{Command: c.Name, Phase: c.Phase, Reason: c.Reason, Text: outcomeText(c)}
-		s.Open[c.IssuedBy.Command].Seen = c.Sequence
-		moved = append(moved, c.IssuedBy.Command)
+	if c.Phase == OutcomeUnknown {
+		s.Unknown[c.Key] = c
 	}
+	moved := append([]string{c.Key}, s.tell(c)...)
 	if c.Intent.Type != Ask {
 		return moved
 	}
@@ -130,16 +141,38 @@ func (s *State) end(c *Command) []string {
 	return append(moved, queue[0])
 }
 
-// child returns the place where an open ask keeps what became of the command.
-func (s *State) child(by *Issue) *Child {
+// tell lets the ask that issued the command know what became of it, and returns
+// the ask's key if it can move.
+func (s *State) tell(c *Command) []string {
+	ask, child := s.issuer(c.IssuedBy)
+	if child == nil {
+		return nil
+	}
+	child.Outcome = ChoiceOutcome{}
+	if c.Phase.Final() {
+		child.Outcome = ChoiceOutcome{Command: c.Name, Phase: c.Phase, Reason: c.Reason, Text: outcomeText(c)}
+	}
+	ask.Seen = c.Sequence
+	if _, open := s.Open[ask.Key]; !open {
+		return nil
+	}
+	return []string{ask.Key}
+}
+
+// issuer returns the ask that issued a command, and the place where it keeps what
+// became of it; nil if the ask is over for good.
+func (s *State) issuer(by *Issue) (*Command, *Child) {
 	if by == nil {
-		return nil
+		return nil, nil
 	}
-	parent, ok := s.Open[by.Command]
-	if !ok || by.Step < 1 || by.Step > len(parent.Steps) || by.Index < 0 || by.Index >= len(parent.Steps[by.Step-1].Issued) {
-		return nil
+	ask := s.Open[by.Command]
+	if ask == nil {
+		ask = s.Unknown[by.Command]
 	}
-	return &parent.Steps[by.Step-1].Issued[by.Index]
+	if ask == nil || by.Step < 1 || by.Step > len(ask.Steps) || by.Index < 0 || by.Index >= len(ask.Steps[by.Step-1].Issued) {
+		return nil, nil
+	}
+	return ask, &ask.Steps[by.Step-1].Issued[by.Index]
 }
 
 // OpenKeys returns the keys of the open commands, sorted.

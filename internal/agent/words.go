@@ -37,7 +37,7 @@ func cancelMessage(reason string) string {
 }
 
 func deadlineMessage(c *Command) string {
-	message := fmt.Sprintf("It did not end within spec.timeout, %s.", c.Deadline.Sub(c.AcceptedAt))
+	message := fmt.Sprintf("It did not end within spec.timeout, %s.", c.Timeout)
 	if c.Message != "" {
 		message += " The last failure: " + c.Message
 	}

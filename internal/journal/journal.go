@@ -1,13 +1,19 @@
 // Package journal is the append-only log of what happened: records, how they
-// are appended, read and followed. A store (package sqlite, later postgres)
+// are appended, read and followed. A store (package sqlite or postgres)
 // implements Journal, and passes the suite in package journaltest.
 //
 // A journal has shards: each stream is in one of them, and each shard has one
 // writer at a time, who took its epoch with Claim. A store that one process
 // writes has a single shard.
 //
-// Records of a stream are chained: each holds the hash of the one before it, so
-// that Verify finds what was changed afterwards.
+// Records of a stream are chained: each holds the hash of the one before it, and
+// the store keeps that of the last beside them. So Verify finds what was changed
+// or taken out afterwards, and names it. Who can write to the store can also
+// compute a new chain: then, or when a stream is taken out whole, it is the
+// digest of Verify's report that differs from one that was kept elsewhere. The
+// keys and texts are checked for what they must be, and not chained.
+//
+// Copy moves a journal into another store, and verifies both.
 //
 // The journal knows streams, sequences, keys and digests. It knows nothing of
 // agents, commands or Kubernetes.
@@ -230,8 +236,9 @@ type Journal interface {
 	// Import fills an empty journal with the streams, keys and texts of another,
 	// in one transaction: all of it or nothing. Stream, Sequence, Time, Previous
 	// and Event of each record stay as they were; Shard, Position and Epoch are
-	// this journal's own. It returns ErrNotEmpty if there are records already.
-	// No shard need be claimed, and none may be meanwhile.
+	// this journal's own, and each earlier claim of this journal is over. It reads
+	// the records once, InOrder, and returns ErrNotEmpty if there are records
+	// here already. No shard need be claimed, and none may be meanwhile.
 	Import(ctx context.Context, from Journal) error
 
 	// Close waits for the writes under way, and releases the store.

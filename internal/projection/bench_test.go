@@ -1,7 +1,6 @@
 package projection
 
 import (
-	"context"
 	"fmt"
 	"testing"
 
@@ -29,26 +28,20 @@ func BenchmarkProject(b *testing.B) {
 				agent.AttemptSucceeded{Attempt: 1, Result: "booked"}, agent.CommandSucceeded{})
 		},
 	}
-	for _, kind := range []string{"saveMemory", "ask", "callAPI"} {
-		for _, size := range []int{4, 512} {
-			b.Run(fmt.Sprintf("%s/batch=%d", kind, size), func(b *testing.B) {
-				log := newLog()
-				for i := range b.N {
-					kinds[kind](log, i)
-				}
-				s := open(b, path(b), log, Options{Batch: size})
-				b.ResetTimer()
-				for {
-					n, err := s.advance(context.Background())
-					if err != nil {
-						b.Fatal(err)
+	for store, at := range stores {
+		for _, kind := range []string{"saveMemory", "ask", "callAPI"} {
+			for _, size := range []int{4, 512} {
+				b.Run(fmt.Sprintf("%s/%s/batch=%d", store, kind, size), func(b *testing.B) {
+					log := newLog()
+					for i := range b.N {
+						kinds[kind](log, i)
 					}
-					if n == 0 {
-						break
-					}
-				}
-				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(len(log.records)), "ns/record")
-			})
+					s := open(b, at(b), log, Options{Batch: size})
+					b.ResetTimer()
+					catchUp(b, s)
+					b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(log.count), "ns/record")
+				})
+			}
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 // A change is what one record does to the tables: one of the types below, or nil
 // for nothing. It holds nothing of when and where: that is the record's place.
 type change interface {
-	write(w *writer, at place) error
+	writes(at place) []write
 }
 
 type (
@@ -23,6 +23,8 @@ type (
 	memoryForgotten struct{ id string }
 	// callAccepted remembers what a call is, for the result that comes of it.
 	callAccepted struct{ key, name, operation, arguments, conversation, issuedBy string }
+	// askReopened takes back that the ask's messages are past, until it ends again.
+	askReopened struct{ key string }
 	// callEnded is about any command: an ask's messages become past, and an accepted
 	// call gets its result. An earlier result of the same call is replaced: a person may settle
 	// what was unknown.
@@ -32,6 +34,9 @@ type (
 		status            int
 	}
 )
+
+// reasonSettled is the reason of a result that a person settled as failed.
+const reasonSettled = "SettledAsFailed"
 
 // fold returns what a record does to the tables. It is pure. An event that this
 // version of Edict does not know, or cannot decode, is an error.
@@ -54,6 +59,8 @@ func fold(record journal.Record) (change, error) {
 		return memoryForgotten{id: e.ID}, nil
 	case agent.CommandAccepted:
 		return accepted(record.Subject, e), nil
+	case agent.CommandReopened:
+		return askReopened{key: record.Subject}, nil
 	}
 	return ended(record.Subject, event), nil
 }
@@ -97,8 +104,29 @@ func ended(key string, event agent.Event) change {
 		return callEnded{key: key, phase: agent.Cancelled, reason: e.Reason, text: bound(e.Message, MaxText)}
 	case agent.OutcomeLost:
 		return callEnded{key: key, phase: agent.OutcomeUnknown, reason: e.Reason, text: bound(e.Message, MaxText)}
+	case agent.OutcomeSettled:
+		return settled(key, e)
 	}
 	return nil
+}
+
+// settled returns the result that a person gave a call. A call that runs again
+// keeps its unknown outcome until it has another.
+func settled(key string, e agent.OutcomeSettled) change {
+	end := callEnded{key: key, text: fmt.Sprintf("settled as %s by %s", e.Outcome, e.By)}
+	if e.Reason != "" {
+		end.text += ": " + e.Reason
+	}
+	end.text = bound(end.text, MaxText)
+	switch e.Outcome {
+	case agent.SettledSucceeded:
+		end.phase = agent.Succeeded
+	case agent.SettledFailed:
+		end.phase, end.reason = agent.Failed, reasonSettled
+	default:
+		return nil
+	}
+	return end
 }
 
 // bound cuts text to at most limit bytes, without splitting a character, and says what it cut.

@@ -20,27 +20,37 @@ func TestFold(t *testing.T) {
 		event agent.Event
 		want  change
 	}{
-		"a message is a turn of the user":         {agent.MessageReceived{Conversation: "ada", Text: "hi"}, messageAdded{conversation: "ada", command: "k", role: User, text: "hi"}},
-		"a response is a turn of the agent":       {agent.ResponseGiven{Conversation: "ada", Text: "hi"}, messageAdded{conversation: "ada", command: "k", role: Agent, text: "hi"}},
-		"a memory is saved":                       {agent.MemorySaved{ID: "m", Kind: "preference", Content: "window"}, memoryAdded{id: "m", kind: "preference", content: "window"}},
-		"a memory is forgotten":                   {agent.MemoryForgotten{ID: "m"}, memoryForgotten{id: "m"}},
-		"a call is remembered for its result":     {call, callAccepted{key: "k", name: "book-1", operation: "book", arguments: `{"a":1,"b":2}`, conversation: "ada", issuedBy: "ask-key"}},
-		"an ask has no result":                    {accept("ask", "ada", ask), nil},
-		"an effect's answer is a result":          {agent.AttemptSucceeded{Status: 200, Result: "ok"}, callEnded{key: "k", phase: agent.Succeeded, status: 200, text: "ok"}},
-		"a refusal is a result":                   {agent.CommandRefused{Reason: "NotOnMenu", Message: "no"}, callEnded{key: "k", phase: agent.Failed, reason: "NotOnMenu", text: "no"}},
-		"a failure is a result":                   {agent.CommandFailed{Reason: "Timeout", Message: "no"}, callEnded{key: "k", phase: agent.Failed, reason: "Timeout", text: "no"}},
-		"a cancellation is a result":              {agent.CommandCancelled{Reason: "ParentEnded", Message: "no"}, callEnded{key: "k", phase: agent.Cancelled, reason: "ParentEnded", text: "no"}},
-		"a lost outcome is a result":              {agent.OutcomeLost{Reason: "AttemptInterrupted", Message: "?"}, callEnded{key: "k", phase: agent.OutcomeUnknown, reason: "AttemptInterrupted", text: "?"}},
-		"an approval changes nothing":             {agent.CommandApproved{}, nil},
-		"a context changes nothing":               {agent.ContextBuilt{}, nil},
-		"a decision changes nothing":              {agent.DecisionMade{}, nil},
-		"an attempt changes nothing":              {agent.AttemptStarted{}, nil},
-		"a failed attempt changes nothing":        {agent.AttemptFailed{}, nil},
-		"an abandoned attempt changes nothing":    {agent.AttemptAbandoned{}, nil},
-		"that a command is over changes nothing":  {agent.CommandSucceeded{}, nil},
-		"a wish to cancel changes nothing":        {agent.CancelRequested{}, nil},
-		"the agent's deletion changes nothing":    {agent.AgentDeleted{}, nil},
-		"a long answer is cut, and says how much": {agent.AttemptSucceeded{Result: strings.Repeat("ä", MaxText)}, callEnded{key: "k", phase: agent.Succeeded, text: strings.Repeat("ä", MaxText/2) + " … (32768 more bytes are in the journal)"}},
+		"a message is a turn of the user":     {agent.MessageReceived{Conversation: "ada", Text: "hi"}, messageAdded{conversation: "ada", command: "k", role: User, text: "hi"}},
+		"a response is a turn of the agent":   {agent.ResponseGiven{Conversation: "ada", Text: "hi"}, messageAdded{conversation: "ada", command: "k", role: Agent, text: "hi"}},
+		"a memory is saved":                   {agent.MemorySaved{ID: "m", Kind: "preference", Content: "window"}, memoryAdded{id: "m", kind: "preference", content: "window"}},
+		"a memory is forgotten":               {agent.MemoryForgotten{ID: "m"}, memoryForgotten{id: "m"}},
+		"a call is remembered for its result": {call, callAccepted{key: "k", name: "book-1", operation: "book", arguments: `{"a":1,"b":2}`, conversation: "ada", issuedBy: "ask-key"}},
+		"an ask has no result":                {accept("ask", "ada", ask), nil},
+		"an effect's answer is a result":      {agent.AttemptSucceeded{Status: 200, Result: "ok"}, callEnded{key: "k", phase: agent.Succeeded, status: 200, text: "ok"}},
+		"a refusal is a result":               {agent.CommandRefused{Reason: "NotOnMenu", Message: "no"}, callEnded{key: "k", phase: agent.Failed, reason: "NotOnMenu", text: "no"}},
+		"a failure is a result":               {agent.CommandFailed{Reason: "Timeout", Message: "no"}, callEnded{key: "k", phase: agent.Failed, reason: "Timeout", text: "no"}},
+		"a cancellation is a result":          {agent.CommandCancelled{Reason: "ParentEnded", Message: "no"}, callEnded{key: "k", phase: agent.Cancelled, reason: "ParentEnded", text: "no"}},
+		"a lost outcome is a result":          {agent.OutcomeLost{Reason: "AttemptInterrupted", Message: "?"}, callEnded{key: "k", phase: agent.OutcomeUnknown, reason: "AttemptInterrupted", text: "?"}},
+		"an outcome settled as succeeded is a result": {
+			agent.OutcomeSettled{Outcome: agent.SettledSucceeded, By: "ada@example.com", Reason: "the booking is in the travel system"},
+			callEnded{key: "k", phase: agent.Succeeded, text: "settled as Succeeded by ada@example.com: the booking is in the travel system"},
+		},
+		"an outcome settled as failed is a result": {
+			agent.OutcomeSettled{Outcome: agent.SettledFailed, By: "ada@example.com"},
+			callEnded{key: "k", phase: agent.Failed, reason: "SettledAsFailed", text: "settled as Failed by ada@example.com"},
+		},
+		"a command that runs again has its outcome to come": {agent.OutcomeSettled{Outcome: agent.RunAgain, By: "ada@example.com"}, nil},
+		"a reopened ask takes its messages back":            {agent.CommandReopened{Message: "m"}, askReopened{key: "k"}},
+		"an approval changes nothing":                       {agent.CommandApproved{}, nil},
+		"a context changes nothing":                         {agent.ContextBuilt{}, nil},
+		"a decision changes nothing":                        {agent.DecisionMade{}, nil},
+		"an attempt changes nothing":                        {agent.AttemptStarted{}, nil},
+		"a failed attempt changes nothing":                  {agent.AttemptFailed{}, nil},
+		"an abandoned attempt changes nothing":              {agent.AttemptAbandoned{}, nil},
+		"that a command is over changes nothing":            {agent.CommandSucceeded{}, nil},
+		"a wish to cancel changes nothing":                  {agent.CancelRequested{}, nil},
+		"the agent's deletion changes nothing":              {agent.AgentDeleted{}, nil},
+		"a long answer is cut, and says how much":           {agent.AttemptSucceeded{Result: strings.Repeat("ä", MaxText)}, callEnded{key: "k", phase: agent.Succeeded, text: strings.Repeat("ä", MaxText/2) + " … (32768 more bytes are in the journal)"}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -48,7 +58,7 @@ func TestFold(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(messageAdded{}, memoryAdded{}, memoryForgotten{}, callAccepted{}, callEnded{})); diff != "" {
+			if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(messageAdded{}, memoryAdded{}, memoryForgotten{}, callAccepted{}, callEnded{}, askReopened{})); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
 		})

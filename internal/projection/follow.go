@@ -2,35 +2,36 @@ package projection
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
+	"github.com/edict-dev/edict/internal/failpoint"
+	"github.com/edict-dev/edict/internal/fault"
 	"github.com/edict-dev/edict/internal/journal"
 )
 
-// checkpoint is how far the whole journal is projected. The fingerprints of its
-// first and last projected records tell whether it is still the same journal.
-type checkpoint struct {
-	position    int64
-	first, last string
-}
+var (
+	// errMoved says that another store moved a checkpoint first: nothing of the
+	// batch was applied by this one.
+	errMoved = errors.New("another process has projected these records")
+	// errReplaced says that the tables are no longer this program's.
+	errReplaced = fault.NewConflict("ProjectionReplaced",
+		"another version of Edict has made the projection anew, with a schema of its own; run one version against one database")
+)
 
-// fingerprint identifies a record with its place.
-func fingerprint(r journal.Record) string {
-	h := sha256.New()
-	fmt.Fprintf(h, "%d %q %d %d %q %d %q ", r.Position, r.Stream, r.Sequence, r.Time.UnixMicro(), r.Type, r.Version, r.Subject)
-	h.Write(r.Data)
-	return hex.EncodeToString(h.Sum(nil)[:16])
-}
+// patrolEvery is how often a store looks for shards that nobody projects.
+const patrolEvery = 2 * time.Second
 
-// Follow projects the journal from the checkpoint on until the context ends or
-// the store is closed, which is no error. After any other error it may be called again, and goes on
-// where it was: a batch and its checkpoint are committed together. Only one call
-// runs at a time.
+// Follow projects the journal from the checkpoints on until the context ends or
+// the store is closed, which is no error. After any other error it may be called
+// again, and goes on where it was: a batch and its checkpoints are committed
+// together. Only one call runs at a time.
+//
+// It begins by reading the checkpoints, so that a store that was opened long ago
+// goes on where another process has left the tables.
 func (s *Store) Follow(ctx context.Context) error {
 	if !s.following.TryLock() {
 		return errors.New("the projection is followed already")
@@ -45,54 +46,119 @@ func (s *Store) Follow(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}()
-	for {
-		n, err := s.advance(ctx)
-		if err == nil && n < s.options.Batch {
-			err = s.log.Wait(ctx, journal.Cursor{s.checkpoint.position})
-		}
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
-			return fmt.Errorf("project the journal after position %d: %w", s.checkpoint.position, err)
-		}
+	err := s.restore(ctx)
+	for looked := time.Now(); err == nil; {
+		err = s.proceed(ctx, &looked)
 	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	return fmt.Errorf("project the journal: %w", err)
 }
 
-// advance projects one batch, and returns how many records it had.
+// proceed projects one batch, and rests if the journal holds no more.
+func (s *Store) proceed(ctx context.Context, looked *time.Time) error {
+	if s.db.shared() && time.Since(*looked) >= s.patrolEvery {
+		if err := s.patrol(ctx); err != nil {
+			return err
+		}
+		*looked = time.Now()
+	}
+	n, err := s.advance(ctx)
+	if err != nil || n == s.options.Batch {
+		return err
+	}
+	return s.rest(ctx)
+}
+
+// rest waits for the journal to grow, for other shards to project, or for the next patrol.
+func (s *Store) rest(ctx context.Context) error {
+	waiting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	changed := s.course.changed
+	var patrol <-chan time.Time
+	if s.db.shared() {
+		timer := time.NewTimer(s.patrolEvery)
+		defer timer.Stop()
+		patrol = timer.C
+	}
+	go func() {
+		defer cancel()
+		select {
+		case <-changed:
+		case <-patrol:
+		case <-waiting.Done():
+		}
+	}()
+	err := s.log.Wait(waiting, s.course.cursor())
+	if waiting.Err() != nil && ctx.Err() == nil {
+		return nil
+	}
+	return err
+}
+
+// advance projects one batch, and returns how many records it had. If another
+// store was first, it returns as if it had projected them itself.
 func (s *Store) advance(ctx context.Context) (int, error) {
-	records, err := s.log.ReadAll(ctx, journal.Cursor{s.checkpoint.position}, s.options.Batch)
-	if err != nil || len(records) == 0 {
+	if err := s.assign(ctx); err != nil {
 		return 0, err
+	}
+	cursor := s.course.cursor()
+	records, err := s.log.ReadAll(ctx, cursor, s.options.Batch)
+	if err != nil {
+		return 0, fmt.Errorf("read the journal after %v: %w", cursor, err)
+	}
+	if len(records) == 0 {
+		return 0, nil
 	}
 	if ctx.Err() != nil { // the store may be closing
 		return 0, ctx.Err()
 	}
-	b := batch{heads: map[string]head{}, next: s.next}
-	last := records[len(records)-1]
-	to := checkpoint{position: last.Position, first: s.checkpoint.first, last: fingerprint(last)}
-	if to.first == "" {
-		to.first = fingerprint(records[0])
+	err = s.project(records)
+	if errors.Is(err, errMoved) {
+		err = s.restore(ctx)
 	}
-	if err := s.writer.commit(func() error { return s.applyAll(&b, records, to) }); err != nil {
-		return 0, err
-	}
-	s.checkpoint, s.next = to, b.next
-	s.heads.publish(b.heads)
-	s.options.OnChange(slices.Sorted(maps.Keys(b.heads)))
-	return len(records), nil
+	return len(records), err
 }
 
-func (s *Store) applyAll(b *batch, records []journal.Record, to checkpoint) error {
-	for _, record := range records {
-		if err := b.apply(s.writer, record, s.heads.get); err != nil {
-			return fmt.Errorf("write what %s of %s at sequence %d changes: %w", record.Type, record.Stream, record.Sequence, err)
+// project commits one batch with its checkpoints.
+func (s *Store) project(records []journal.Record) error {
+	moved := moves(s.course.checkpoints, records)
+	var done batch
+	err := s.db.transact(func(tx transaction) error {
+		for _, m := range moved { // first, because each holds its shard until the end
+			if err := m.apply(tx); err != nil {
+				return err
+			}
 		}
-	}
-	for name, h := range b.heads {
-		if err := s.writer.run(upsertStream, h.stream, name, h.sequence); err != nil {
+		known, err := headsOf(tx, streamsOf(records))
+		if err != nil {
 			return err
 		}
+		done = plan(records, known)
+		if err := tx.write(done.writes); err != nil {
+			return err
+		}
+		failpoint.Hit(failpoint.ProjectionCommit)
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	return s.writer.moveCheckpoint(s.checkpoint.position, to)
+	failpoint.Hit(failpoint.Projected)
+	for _, m := range moved {
+		s.course.checkpoints[m.to.shard] = m.to
+	}
+	s.heads.publish(done.heads)
+	s.options.OnChange(slices.Sorted(maps.Keys(done.heads)))
+	return nil
+}
+
+// streamsOf returns the names of the records' streams, sorted.
+func streamsOf(records []journal.Record) []string {
+	names := map[string]bool{}
+	for _, r := range records {
+		names[r.Stream] = true
+	}
+	return slices.Sorted(maps.Keys(names))
 }

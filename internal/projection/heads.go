@@ -1,21 +1,16 @@
 package projection
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"sync"
-	"time"
 
 	"github.com/edict-dev/edict/internal/fault"
 )
 
-var errClosed = errors.New("the projection is closed")
-
 // head is how far one stream is projected.
 type head struct {
-	stream   int64 // its number in the file
+	stream   int64 // its number
 	sequence int64
 	stop     *stop // nil: it goes on
 }
@@ -34,8 +29,9 @@ func (s *stop) fault(stream string) error {
 		stream, s.sequence-1, s.kind, s.version, s.sequence)
 }
 
-// heads is how far every stream is projected, and who waits for more. It is what
-// was committed, never what is about to be.
+// heads is how far this store has projected streams, and who waits for more. It
+// is what was committed, never what is about to be. The tables may be further,
+// and know streams that are not here.
 type heads struct {
 	mu      sync.RWMutex
 	all     map[string]head
@@ -48,13 +44,12 @@ type wake struct {
 	waiters int
 }
 
-func newHeads(all map[string]head) *heads { return &heads{all: all, waiting: map[string]*wake{}} }
+func newHeads() *heads { return &heads{all: map[string]head{}, waiting: map[string]*wake{}} }
 
-func (h *heads) get(stream string) (head, bool) {
+func (h *heads) get(stream string) head {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	one, ok := h.all[stream]
-	return one, ok
+	return h.all[stream]
 }
 
 func (h *heads) publish(touched map[string]head) {
@@ -62,16 +57,36 @@ func (h *heads) publish(touched map[string]head) {
 	defer h.mu.Unlock()
 	maps.Copy(h.all, touched)
 	for stream := range touched {
-		if w := h.waiting[stream]; w != nil {
-			close(w.grown)
-			delete(h.waiting, stream)
-		}
+		h.wake(stream)
 	}
 }
 
-// watch returns a stream's head, and a wake that comes when it is another. The
-// caller hands the wake back with leave.
-func (h *heads) watch(stream string) (head, *wake) {
+// forget drops what is known, or only that of some streams, and wakes everybody
+// to look into the tables.
+func (h *heads) forget(streams ...string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(streams) == 0 {
+		h.all = map[string]head{}
+	}
+	for _, stream := range streams {
+		delete(h.all, stream)
+	}
+	for stream := range h.waiting {
+		h.wake(stream)
+	}
+}
+
+func (h *heads) wake(stream string) {
+	if w := h.waiting[stream]; w != nil {
+		close(w.grown)
+		delete(h.waiting, stream)
+	}
+}
+
+// watch returns a wake that comes when the stream's head is another. The caller
+// hands it back with leave.
+func (h *heads) watch(stream string) *wake {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	w := h.waiting[stream]
@@ -80,7 +95,7 @@ func (h *heads) watch(stream string) (head, *wake) {
 		h.waiting[stream] = w
 	}
 	w.waiters++
-	return h.all[stream], w
+	return w
 }
 
 func (h *heads) leave(stream string, w *wake) {
@@ -89,82 +104,4 @@ func (h *heads) leave(stream string, w *wake) {
 	if w.waiters--; w.waiters == 0 && h.waiting[stream] == w {
 		delete(h.waiting, stream)
 	}
-}
-
-// Head returns the sequence of the last record of a stream that is projected, 0
-// for a stream without records. If the stream stopped at an event that cannot be
-// read, it returns the last sequence before it and a fault of kind Corrupt: what
-// is older can still be read, by asking for it.
-func (s *Store) Head(_ context.Context, stream string) (int64, error) {
-	h, _ := s.heads.get(stream)
-	if h.stop != nil {
-		return h.sequence, h.stop.fault(stream)
-	}
-	return h.sequence, nil
-}
-
-// WaitFor returns nil once at least the first min records of a stream are
-// projected. When the context's deadline comes first, it returns a fault of kind
-// Wait that says how far the projection is; when the stream stopped before that,
-// one of kind Corrupt, at once.
-func (s *Store) WaitFor(ctx context.Context, stream string, min int64) error {
-	for {
-		h, w := s.heads.watch(stream)
-		if h.sequence >= min || h.stop != nil {
-			s.heads.leave(stream, w)
-			if h.sequence >= min {
-				return nil
-			}
-			return h.stop.fault(stream)
-		}
-		select {
-		case <-w.grown:
-			continue // the wake is no longer listed
-		case <-s.closed:
-			s.heads.leave(stream, w)
-			return errClosed
-		case <-ctx.Done():
-			s.heads.leave(stream, w)
-			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				return s.behind(ctx, stream, h.sequence, min)
-			}
-			return ctx.Err()
-		}
-	}
-}
-
-// behind says how far the projection is when it is not as far as it was asked to be.
-func (s *Store) behind(ctx context.Context, stream string, seen, min int64) error {
-	const soon = time.Second
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), soon) // the caller's own time is over
-	defer cancel()
-	held := ""
-	if n, err := s.log.Head(ctx, stream); err == nil {
-		held = fmt.Sprintf(", the journal holds %d", n)
-	}
-	return fault.NewWait(soon, "ProjectionBehind",
-		"Sequence %d of stream %s was asked for; the projection has seen %d%s. Ask again shortly, or for less.", min, stream, seen, held)
-}
-
-// Lag returns how many records of a stream the journal holds that are not yet projected.
-func (s *Store) Lag(ctx context.Context, stream string) (int64, error) {
-	held, err := s.log.Head(ctx, stream)
-	if err != nil {
-		return 0, fmt.Errorf("read the head of %s: %w", stream, err)
-	}
-	h, _ := s.heads.get(stream)
-	return max(0, held-h.sequence), nil // the projection may have moved on since the first look
-}
-
-// Stopped returns the fault of every stream that stopped at an event that cannot be read.
-func (s *Store) Stopped() map[string]error {
-	s.heads.mu.RLock()
-	defer s.heads.mu.RUnlock()
-	stopped := map[string]error{}
-	for stream, h := range s.heads.all {
-		if h.stop != nil {
-			stopped[stream] = h.stop.fault(stream)
-		}
-	}
-	return stopped
 }

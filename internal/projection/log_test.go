@@ -3,6 +3,7 @@ package projection
 import (
 	"context"
 	"encoding/json"
+	"sort"
 	"sync"
 	"time"
 
@@ -12,17 +13,22 @@ import (
 
 // memoryLog is a journal's reading half in memory, quick enough for properties.
 type memoryLog struct {
-	mu      sync.Mutex
-	records []journal.Record
-	heads   map[string]int64
-	grown   chan struct{}
+	mu     sync.Mutex
+	shards [][]journal.Record
+	count  int
+	heads  map[string]int64
+	grown  chan struct{}
 }
 
-func newLog() *memoryLog { return &memoryLog{heads: map[string]int64{}, grown: make(chan struct{})} }
+func newLog() *memoryLog { return newLogOf(1) }
+
+func newLogOf(shards int) *memoryLog {
+	return &memoryLog{shards: make([][]journal.Record, shards), heads: map[string]int64{}, grown: make(chan struct{})}
+}
 
 var epoch = time.Date(2027, 3, 1, 10, 0, 0, 0, time.UTC)
 
-// add appends events about a command, one second apart.
+// add appends events about a command, a few seconds apart.
 func (l *memoryLog) add(stream, subject string, events ...agent.Event) int64 {
 	for _, e := range events {
 		l.raw(stream, journal.Event(agent.Encode(subject, e)))
@@ -34,13 +40,17 @@ func (l *memoryLog) raw(stream string, e journal.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.heads[stream]++
-	position := int64(3 * (len(l.records) + 1)) // gap-free is not promised
-	l.records = append(l.records, journal.Record{
-		Position: position, Stream: stream, Sequence: l.heads[stream], Time: epoch.Add(time.Duration(position) * time.Second), Event: e,
+	l.count++
+	shard := journal.ShardOf(stream, len(l.shards))
+	l.shards[shard] = append(l.shards[shard], journal.Record{
+		Shard: shard, Position: int64(3 * (len(l.shards[shard]) + 1)), // gap-free is not promised
+		Stream: stream, Sequence: l.heads[stream], Time: epoch.Add(time.Duration(3*l.count) * time.Second), Event: e,
 	})
 	close(l.grown)
 	l.grown = make(chan struct{})
 }
+
+func (l *memoryLog) Shards() int { return len(l.shards) }
 
 func (l *memoryLog) Head(_ context.Context, stream string) (int64, error) {
 	l.mu.Lock()
@@ -48,24 +58,52 @@ func (l *memoryLog) Head(_ context.Context, stream string) (int64, error) {
 	return l.heads[stream], nil
 }
 
-func (l *memoryLog) ReadAll(_ context.Context, after int64, limit int) ([]journal.Record, error) {
+func (l *memoryLog) ReadStream(_ context.Context, stream string, from int64, limit int) ([]journal.Record, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	first := min(after/3, int64(len(l.records)))
-	if after%3 != 0 && first < int64(len(l.records)) && l.records[first].Position <= after {
-		first++
+	var found []journal.Record
+	for _, r := range l.shards[journal.ShardOf(stream, len(l.shards))] {
+		if r.Stream == stream && r.Sequence >= from && len(found) < limit {
+			found = append(found, r)
+		}
 	}
-	return append([]journal.Record(nil), l.records[first:min(int(first)+limit, len(l.records))]...), nil
+	return found, nil
 }
 
-func (l *memoryLog) Wait(ctx context.Context, after int64) error {
+// ReadAll takes one record of each shard in turn, so that batches have several shards.
+func (l *memoryLog) ReadAll(_ context.Context, after journal.Cursor, limit int) ([]journal.Record, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	rest := make([][]journal.Record, len(l.shards))
+	for shard, records := range l.shards {
+		position := after.Position(shard)
+		rest[shard] = records[sort.Search(len(records), func(i int) bool { return records[i].Position > position }):]
+	}
+	var found []journal.Record
+	for more := true; more; {
+		more = false
+		for shard := range rest {
+			if len(rest[shard]) > 0 && len(found) < limit {
+				found = append(found, rest[shard][0])
+				rest[shard] = rest[shard][1:]
+				more = true
+			}
+		}
+	}
+	return found, nil
+}
+
+func (l *memoryLog) Wait(ctx context.Context, after journal.Cursor) error {
 	for {
 		l.mu.Lock()
-		n, grown := len(l.records), l.grown
-		l.mu.Unlock()
-		if n > 0 && l.records[n-1].Position > after {
-			return nil
+		grown := l.grown
+		for shard, records := range l.shards {
+			if n := len(records); n > 0 && records[n-1].Position > after.Position(shard) {
+				l.mu.Unlock()
+				return nil
+			}
 		}
+		l.mu.Unlock()
 		select {
 		case <-grown:
 		case <-ctx.Done():

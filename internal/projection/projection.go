@@ -1,8 +1,13 @@
 // Package projection folds the journal into tables that context views are built
 // from: what was said (Message), what is remembered (Memory) and what came of
-// calls (Result). The tables stand in a SQLite file of their own, which is
-// disposable: drop it, follow the journal from its beginning, and it is the same
-// again.
+// calls (Result). The tables stand in a SQLite file of their own, or in a schema of
+// the PostgreSQL database that holds the journal. They are disposable: drop them,
+// follow the journal from its beginning, and they are the same again.
+//
+// With PostgreSQL several processes share the tables, and each projects some
+// shards of the journal. A batch of records, what it changes, and the checkpoints
+// of its shards are one transaction, which fails if another process has moved one
+// of these checkpoints: so nothing is applied twice.
 //
 // Every row says at which sequence of its stream it came to be, and at which it
 // ceased to hold, so that a read is always as of a sequence, and tells the same
@@ -22,7 +27,9 @@ import (
 
 // Log is the part of a journal that a projection reads.
 type Log interface {
+	Shards() int
 	Head(ctx context.Context, stream string) (int64, error)
+	ReadStream(ctx context.Context, stream string, from int64, limit int) ([]journal.Record, error)
 	ReadAll(ctx context.Context, after journal.Cursor, limit int) ([]journal.Record, error)
 	Wait(ctx context.Context, after journal.Cursor) error
 }
@@ -34,7 +41,8 @@ type Options struct {
 	// Readers is how many reads may run at the same time; 0 means 4.
 	Readers int
 	// OnChange is told, after each commit, which streams grew or stopped. It is
-	// called from Follow's goroutine, which waits for it: it must not block.
+	// called from Follow's goroutine, which waits for it: it must not block. What
+	// another process commits it is not told.
 	OnChange func(streams []string)
 }
 

@@ -2,155 +2,211 @@ package projection
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
+	"slices"
 	"sync"
-
-	"github.com/edict-dev/edict/internal/journal"
+	"time"
 )
 
 // Store is the projected tables. Its methods may be called from any goroutine.
 type Store struct {
-	log     Log
-	options Options
-	file    *file
-	writer  *writer
-	reads   map[string]*sql.Stmt
-	heads   *heads
-	rebuilt string
+	log         Log
+	options     Options
+	db          database
+	heads       *heads
+	share       *share
+	rebuilt     string
+	patrolEvery time.Duration
 
-	following  sync.Mutex // held by Follow; guards the two below
-	checkpoint checkpoint
-	next       int64 // the number of the next new stream
+	following sync.Mutex // held by Follow; guards course
+	course    course
 
 	closing sync.Once
 	closed  chan struct{}
 }
 
-// staleError says why a projection's file cannot be gone on with.
-type staleError struct{ reason string }
+// Open opens the projection of log at a location: the path of a SQLite file,
+// which is made if there is none, or the URL of a PostgreSQL database
+// (postgres://…), in which it is the schema "projection". No error holds the URL.
+//
+// Tables of another schema version, of another journal (or of a journal that was
+// restored to an earlier state), or in which a stream stopped at an event that
+// can be read by now, are dropped and made anew; Follow then begins at the
+// journal's beginning. In PostgreSQL this is so for whoever comes with another
+// version, newer or older: processes of the other version project nothing more,
+// and read nothing that the new tables do not hold. Of several processes that
+// start together one makes the tables.
+//
+// A file or a schema that is no projection is left alone: that is a fault of kind
+// Invalid.
+func Open(ctx context.Context, location string, log Log, options Options) (*Store, error) {
+	if isURL(location) {
+		options = options.withDefaults()
+		db, err := openServer(ctx, location, options.Readers)
+		if err != nil {
+			return nil, fmt.Errorf("open the projection: %w", err)
+		}
+		s, err := load(ctx, db, log, options)
+		if err != nil {
+			return nil, fmt.Errorf("open the projection in the %s: %w", db.where, err)
+		}
+		return s, nil
+	}
+	return openInFile(ctx, location, log, options.withDefaults())
+}
 
-func (e *staleError) Error() string { return e.reason }
-
-// Open opens the projection of log that stands in the file at path, and makes
-// the file if there is none. A file of another schema version, of another journal
-// (or of a journal that was restored to an earlier state), or one that a stream
-// stopped in, is dropped; Follow then begins anew. A file that is no projection
-// is left alone: that is a fault of kind Invalid.
-func Open(ctx context.Context, path string, log Log, options Options) (*Store, error) {
-	s, err := load(ctx, path, log, options)
-	var stale *staleError
-	if !errors.As(err, &stale) {
-		return s, err
+// openInFile drops a file that is damaged.
+func openInFile(ctx context.Context, path string, log Log, options Options) (*Store, error) {
+	attempt := func() (*Store, error) {
+		db, err := openFile(ctx, path, options.Readers)
+		if err != nil {
+			return nil, err
+		}
+		return load(ctx, db, log, options)
 	}
-	if err := drop(path); err != nil {
-		return nil, fmt.Errorf("drop the projection at %s: %w", path, err)
+	s, err := attempt()
+	if damaged(err) {
+		if err = drop(path); err == nil {
+			s, err = attempt()
+		}
+		if err == nil {
+			s.rebuilt = "it is damaged"
+		}
 	}
-	if s, err = load(ctx, path, log, options); err != nil {
-		return nil, err
+	if err != nil {
+		return nil, fmt.Errorf("open the projection at %s: %w", path, err)
 	}
-	s.rebuilt = stale.reason
 	return s, nil
 }
 
 // Rebuilt returns why Open dropped what it found, empty if it did not.
 func (s *Store) Rebuilt() string { return s.rebuilt }
 
-func load(ctx context.Context, path string, log Log, options Options) (*Store, error) {
-	options = options.withDefaults()
-	f, err := openFile(ctx, path, options.Readers)
-	if err != nil {
-		return nil, fmt.Errorf("open the projection at %s: %w", path, err)
+func load(ctx context.Context, db database, log Log, options Options) (*Store, error) {
+	s := &Store{
+		log: log, options: options, db: db, heads: newHeads(), share: newShare(), patrolEvery: patrolEvery,
+		course: course{adopted: map[int]bool{}}, closed: make(chan struct{}),
 	}
-	s := &Store{log: log, options: options, file: f, closed: make(chan struct{})}
-	if err := s.restore(ctx); err != nil {
+	err := s.prepare(ctx)
+	for tries := 1; err != nil && db.passing(err) && tries < 3; tries++ { // a reader may have been in its way
+		err = s.prepare(ctx)
+	}
+	if err == nil {
+		err = s.restore(ctx)
+	}
+	if err != nil {
 		_ = s.Close() // what went wrong first is what matters
-		return nil, fmt.Errorf("open the projection at %s: %w", path, asStale(err))
+		return nil, err
 	}
 	return s, nil
 }
 
-// restore reads what the file holds, and looks whether it is of this journal.
-func (s *Store) restore(ctx context.Context) error {
-	var err error
-	if s.writer, err = newWriter(ctx, s.file.write); err != nil {
-		return err
-	}
-	if s.reads, err = prepareReads(ctx, s.file.read); err != nil {
-		return err
-	}
-	var stopped bool
-	if err := s.file.write.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM stops)`).Scan(&stopped); err != nil {
-		return fmt.Errorf("read the stops: %w", err)
-	}
-	if stopped {
-		return &staleError{"a stream had stopped at an event that could not be read; it is tried again from the beginning"}
-	}
-	c := &s.checkpoint
-	if err := s.file.write.QueryRowContext(ctx, `SELECT position, first, last FROM checkpoint`).Scan(&c.position, &c.first, &c.last); err != nil {
-		return fmt.Errorf("read the checkpoint: %w", err)
-	}
-	all, err := readHeads(ctx, s.file.read)
-	if err != nil {
-		return fmt.Errorf("read the streams: %w", err)
-	}
-	s.heads = newHeads(all)
-	for _, h := range all {
-		s.next = max(s.next, h.stream)
-	}
-	s.next++
-	return s.verify(ctx)
+// prepare makes the tables, if there are none that can be gone on with.
+func (s *Store) prepare(ctx context.Context) error {
+	return s.db.transact(func(tx transaction) error {
+		names, err := s.db.found(tx)
+		if err != nil {
+			return fmt.Errorf("read the schema: %w", err)
+		}
+		if len(names) == 0 {
+			return s.create(tx)
+		}
+		if s.rebuilt, err = s.stale(ctx, tx, names); err != nil || s.rebuilt == "" {
+			return err
+		}
+		for _, name := range names {
+			if _, err := tx.execute(portable("DROP TABLE " + name)); err != nil {
+				return fmt.Errorf("drop the table %s: %w", name, err)
+			}
+		}
+		return s.create(tx)
+	})
 }
 
-// verify looks whether the journal still holds the first and the last record that were projected.
-func (s *Store) verify(ctx context.Context) error {
-	c := s.checkpoint
-	if c.position == 0 {
-		return nil
+func (s *Store) create(tx transaction) error {
+	if _, err := tx.execute(schema(time.Now())); err != nil {
+		return fmt.Errorf("write the schema: %w", err)
 	}
-	for after, want := range map[int64]string{0: c.first, c.position - 1: c.last} {
-		found, err := s.log.ReadAll(ctx, journal.Cursor{after}, 1)
-		if err != nil {
-			return fmt.Errorf("read the journal after position %d: %w", after, err)
-		}
-		if len(found) == 0 || fingerprint(found[0]) != want {
-			return &staleError{"it was made from another journal, or from a later state of this one"}
+	for shard := range s.log.Shards() {
+		if _, err := tx.execute(insertCheckpoint, shard, ""); err != nil {
+			return fmt.Errorf("write the schema: %w", err)
 		}
 	}
 	return nil
 }
 
+// markTable is the table that says by which schema the others were made.
+const markTable = "edict_projection"
+
+var selectVersion = portable(`SELECT version FROM edict_projection`)
+
+// stale returns why the tables cannot be gone on with, empty if they can.
+func (s *Store) stale(ctx context.Context, tx transaction, names []string) (string, error) {
+	version := 1 // which had no table to say so
+	if slices.Contains(names, markTable) {
+		rows, err := tx.query(selectVersion)
+		versions, err := collect(rows, err, scanOne[int])
+		if err != nil {
+			return "", fmt.Errorf("read the schema version: %w", err)
+		}
+		version = slices.Max(append(versions, 0))
+	}
+	if version != schemaVersion {
+		return fmt.Sprintf("its schema is of version %d, and this version of Edict writes version %d", version, schemaVersion), nil
+	}
+	rows, err := tx.query(selectCheckpoints, schemaVersion)
+	checkpoints, err := collect(rows, err, scanCheckpoint)
+	if err != nil {
+		return "", fmt.Errorf("read the checkpoints: %w", err)
+	}
+	reason, err := verify(ctx, s.log, checkpoints)
+	if err != nil || reason != "" {
+		return reason, err
+	}
+	stopped, err := gather(tx.query(selectStopped))
+	if err != nil {
+		return "", err
+	}
+	for stream, h := range stopped {
+		readable, err := s.readable(ctx, stream, h.sequence+1)
+		if err != nil || readable {
+			return fmt.Sprintf("stream %s had stopped at an event that can be read now", stream), err
+		}
+	}
+	return "", nil
+}
+
+// readable reports whether a stream goes on with an event that this version of Edict can read.
+func (s *Store) readable(ctx context.Context, stream string, next int64) (bool, error) {
+	records, err := s.log.ReadStream(ctx, stream, next, 1)
+	if err != nil {
+		return false, fmt.Errorf("read %s from sequence %d: %w", stream, next, err)
+	}
+	if len(records) == 0 || records[0].Sequence != next {
+		return false, nil
+	}
+	_, err = fold(records[0])
+	return err == nil, nil
+}
+
 // Close ends Follow and every wait, after the batch under way, and closes the
-// file. Reads that are under way fail. Closing again does nothing.
+// file or the connections. Reads that are under way fail. Closing again does nothing.
 func (s *Store) Close() error {
 	var err error
 	s.closing.Do(func() {
 		close(s.closed)
 		s.following.Lock()
 		defer s.following.Unlock()
-		if s.writer != nil {
-			err = s.writer.close()
-		}
-		err = errors.Join(err, s.file.close())
+		err = s.db.close()
 	})
 	return err
 }
 
-func readHeads(ctx context.Context, db *sql.DB) (map[string]head, error) {
-	rows, err := db.QueryContext(ctx, `SELECT name, stream, sequence FROM streams`)
-	if err != nil {
-		return nil, err
+func (s *Store) isClosed() bool {
+	select {
+	case <-s.closed:
+		return true
+	default:
+		return false
 	}
-	defer func() { _ = rows.Close() }() // Err tells
-	all := map[string]head{}
-	for rows.Next() {
-		var name string
-		var h head
-		if err := rows.Scan(&name, &h.stream, &h.sequence); err != nil {
-			return nil, err
-		}
-		all[name] = h
-	}
-	return all, rows.Err()
 }

@@ -62,7 +62,8 @@ func BenchmarkReadAll(b *testing.B, newStore func(tb testing.TB) Opener) {
 	b.ReportAllocs()
 	b.ResetTimer()
 	for range b.N {
-		after, seen := int64(0), 0
+		var after journal.Cursor
+		seen := 0
 		for {
 			page, err := j.ReadAll(b.Context(), after, 500)
 			if err != nil {
@@ -72,7 +73,7 @@ func BenchmarkReadAll(b *testing.B, newStore func(tb testing.TB) Opener) {
 				break
 			}
 			seen += len(page)
-			after = page[len(page)-1].Position
+			after = after.After(page)
 		}
 		if seen != batches*each {
 			b.Fatalf("replayed %d records", seen)

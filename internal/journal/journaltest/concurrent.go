@@ -1,13 +1,13 @@
 package journaltest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/edict-dev/edict/internal/journal"
 )
@@ -120,32 +120,34 @@ func testConcurrentAppends(t *testing.T, open Opener) {
 	sequencesAreWhole(t, stored, len(returned))
 
 	// What the callers were told is what is there.
-	byPosition := map[int64]journal.Record{}
-	for _, r := range returned {
-		byPosition[r.Position] = r
-	}
-	for _, r := range stored {
-		if diff := cmp.Diff(byPosition[r.Position], r, asText); diff != "" {
-			t.Fatalf("returned and stored differ:\n%s", diff)
-		}
-	}
+	slices.SortFunc(returned, func(a, b journal.Record) int { return cmp.Compare(a.Position, b.Position) })
+	sameRecords(t, "stored", stored, byShard(returned))
 }
 
 // sequencesAreWhole checks that there are so many records, in ascending
-// positions, and that each stream's sequences are 1, 2, 3 ….
+// positions within each shard, that each stream is in one shard, and that its
+// sequences are 1, 2, 3 …, each record with the hash of the one before.
 func sequencesAreWhole(t *testing.T, records []journal.Record, count int) {
 	t.Helper()
 	equal(t, "number of records", len(records), count)
-	heads, position := map[string]int64{}, int64(0)
+	heads := map[string]journal.Record{}
+	var read journal.Cursor
 	for _, r := range records {
-		if r.Position <= position {
-			t.Fatalf("position %d comes after %d", r.Position, position)
+		if before := read.Position(r.Shard); r.Position <= before {
+			t.Fatalf("position %d of shard %d comes after %d", r.Position, r.Shard, before)
 		}
-		position = r.Position
-		if r.Sequence != heads[r.Stream]+1 {
-			t.Fatalf("stream %s has sequence %d after %d", r.Stream, r.Sequence, heads[r.Stream])
+		read = read.After([]journal.Record{r})
+		head, known := heads[r.Stream]
+		if r.Sequence != head.Sequence+1 {
+			t.Fatalf("stream %s has sequence %d after %d", r.Stream, r.Sequence, head.Sequence)
 		}
-		heads[r.Stream] = r.Sequence
+		if known && r.Previous != head.Hash() || !known && r.Previous != (journal.Hash{}) {
+			t.Fatalf("event %d of stream %s holds the hash %s, which is not that of the one before", r.Sequence, r.Stream, r.Previous)
+		}
+		if known && r.Shard != head.Shard {
+			t.Fatalf("stream %s is in shard %d, and then in %d", r.Stream, head.Shard, r.Shard)
+		}
+		heads[r.Stream] = r
 	}
 }
 
@@ -184,14 +186,14 @@ func follow(t *testing.T, written, read journal.Journal) {
 	})
 	following.Wait()
 	sequencesAreWhole(t, seen, total)
-	sameRecords(t, "followed", seen, readAll(t, written))
+	sameRecords(t, "followed", byShard(seen), readAll(t, written))
 }
 
 // followUntil follows in small pages until it has seen total records.
 func followUntil(ctx context.Context, j journal.Journal, total int) ([]journal.Record, error) {
 	const page = 7
 	var seen []journal.Record
-	after := int64(0)
+	var after journal.Cursor
 	for len(seen) < total {
 		if err := j.Wait(ctx, after); err != nil {
 			return seen, err
@@ -204,7 +206,7 @@ func followUntil(ctx context.Context, j journal.Journal, total int) ([]journal.R
 			return seen, errors.New("the wait ended, and there was nothing to read")
 		}
 		seen = append(seen, records...)
-		after = records[len(records)-1].Position
+		after = after.After(records)
 	}
 	return seen, nil
 }

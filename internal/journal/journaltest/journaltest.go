@@ -7,14 +7,16 @@
 package journaltest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/edict-dev/edict/internal/journal"
 )
@@ -62,8 +64,32 @@ func Run(t *testing.T, newStore func(tb testing.TB) Opener) {
 		{"a closed journal says so", testClosed},
 		{"closing waits for the appends under way", testCloseWaits},
 		{"time never runs backwards", testTime},
+		{"each record holds the hash of the one before", testChain},
+		{"a journal that grows verifies", testVerifyWhileAppending},
+		{"streams have one shard for ever", testShards},
+		{"a claim fences its shard alone", testShardFencing},
+		{"a late batch disturbs no later writer", testLate},
+		{"late batches and the writer's do not mix", testLateRace},
+		{"late batches need a claim, and keys hold for them", testLateRefusals},
+		{"tips are listed by name", testTips},
+		{"keys are listed in order", testKeys},
+		{"digests are listed in order", testDigests},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.test(t, newStore(t)) })
+	}
+	for _, part := range []struct {
+		name string
+		test func(t *testing.T, newStore func(tb testing.TB) Opener)
+	}{
+		{"an import keeps everything", testImport},
+		{"an import keeps the order of times", testImportOrder},
+		{"an import needs an empty journal", testImportNotEmpty},
+		{"an import is made whole or not at all", testImportAllOrNothing},
+		{"a copy and its copy have one digest", testCopy},
+		{"a journal that grows is not copied", testCopyWhileAppending},
+		{"a damaged journal is not copied", testCopyDamaged},
+	} {
+		t.Run(part.name, func(t *testing.T) { part.test(t, newStore) })
 	}
 }
 
@@ -87,13 +113,26 @@ func writer(tb testing.TB, open Opener) journal.Journal {
 	return j
 }
 
-func claim(tb testing.TB, j journal.Journal) int64 {
+// claim claims all shards, and returns the epoch in each.
+func claim(tb testing.TB, j journal.Journal) []int64 {
 	tb.Helper()
-	epoch, err := j.Claim(soon(tb))
-	if err != nil {
-		tb.Fatalf("claim: %v", err)
+	epochs := make([]int64, j.Shards())
+	for shard := range epochs {
+		var err error
+		if epochs[shard], err = j.Claim(soon(tb), shard); err != nil {
+			tb.Fatalf("claim shard %d: %v", shard, err)
+		}
 	}
-	return epoch
+	return epochs
+}
+
+func shardOf(tb testing.TB, j journal.Journal, stream string) int {
+	tb.Helper()
+	shard, err := j.Shard(soon(tb), stream)
+	if err != nil {
+		tb.Fatalf("shard of %s: %v", stream, err)
+	}
+	return shard
 }
 
 // soon is a context for what should not take long.
@@ -131,24 +170,49 @@ func mustAppend(tb testing.TB, j journal.Journal, batch journal.Batch) []journal
 	return records
 }
 
+// readAll returns everything, as byShard sorts it.
 func readAll(tb testing.TB, j journal.Journal) []journal.Record {
 	tb.Helper()
-	const more = 1_000_000
-	records, err := j.ReadAll(soon(tb), 0, more)
-	if err != nil {
-		tb.Fatalf("read all: %v", err)
+	const page = 10_000
+	return byShard(readPages(tb, j, page))
+}
+
+// readPages reads everything, page by page.
+func readPages(tb testing.TB, j journal.Journal, limit int) []journal.Record {
+	tb.Helper()
+	var all []journal.Record
+	for after := (journal.Cursor)(nil); ; {
+		page, err := j.ReadAll(soon(tb), after, limit)
+		if err != nil {
+			tb.Fatalf("read all: %v", err)
+		}
+		if len(page) > limit {
+			tb.Fatalf("a page of %d has %d records", limit, len(page))
+		}
+		if len(page) == 0 {
+			return all
+		}
+		all, after = append(all, page...), after.After(page)
 	}
-	return records
+}
+
+// byShard sorts records so that they can be compared: how a reader sees the
+// shards mixed is nobody's promise. Those of one shard stay in the order that
+// they came in, which is.
+func byShard(records []journal.Record) []journal.Record {
+	sorted := slices.Clone(records)
+	slices.SortStableFunc(sorted, func(a, b journal.Record) int { return cmp.Compare(a.Shard, b.Shard) })
+	return sorted
 }
 
 // asText has payloads compared, and shown, as texts: byte by byte takes seconds
 // for a large one.
-var asText = cmp.Transformer("text", func(data json.RawMessage) string { return string(data) })
+var asText = gocmp.Transformer("text", func(data json.RawMessage) string { return string(data) })
 
 // equal compares what a call returned with what it should have returned.
 func equal[T any](tb testing.TB, what string, got, want T) {
 	tb.Helper()
-	if diff := cmp.Diff(want, got, asText); diff != "" {
+	if diff := gocmp.Diff(want, got, asText); diff != "" {
 		tb.Errorf("%s (-want +got):\n%s", what, diff)
 	}
 }

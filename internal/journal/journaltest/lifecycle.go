@@ -12,10 +12,11 @@ import (
 
 func testFencing(t *testing.T, open Opener) {
 	first, second := reader(t, open), reader(t, open)
-	epochs := []int64{claim(t, first)}
+	shard := shardOf(t, first, "a")
+	epochs := []int64{claim(t, first)[shard]}
 	mustAppend(t, first, anywhere("a", events(1, 2)...))
 
-	epochs = append(epochs, claim(t, second))
+	epochs = append(epochs, claim(t, second)[shard])
 	blob := journal.NewBlob([]byte("too late"))
 	for range 2 { // the answer stays the same
 		_, err := first.Append(soon(t), journal.Batch{
@@ -33,12 +34,12 @@ func testFencing(t *testing.T, open Opener) {
 	// The second goes on where the first ended.
 	mustAppend(t, second, journal.Batch{Stream: "a", Expected: 2, Events: events(3)})
 	// And the first may claim again, and must then know what happened meanwhile.
-	epochs = append(epochs, claim(t, first))
+	epochs = append(epochs, claim(t, first)[shard])
 	mustAppend(t, first, journal.Batch{Stream: "a", Expected: 3, Events: events(4)})
 	_, err = second.Append(soon(t), anywhere("a", event(9)))
 	fails(t, "append by the second", err, journal.ErrFenced)
 	// To claim twice is to claim anew.
-	epochs = append(epochs, claim(t, first))
+	epochs = append(epochs, claim(t, first)[shard])
 	mustAppend(t, first, anywhere("a", event(5)))
 
 	records := readAll(t, second)
@@ -109,13 +110,16 @@ func testReopen(t *testing.T, open Opener) {
 		t.Errorf("find: %v, %v, %v", span, found, err)
 	}
 
-	if epoch := claim(t, j); epoch <= before[0].Epoch {
-		t.Errorf("epoch %d after %d", epoch, before[0].Epoch)
+	epochs := claim(t, j)
+	for _, r := range before {
+		if epochs[r.Shard] <= r.Epoch {
+			t.Errorf("epoch %d after %d", epochs[r.Shard], r.Epoch)
+		}
 	}
 	_, err = j.Append(soon(t), journal.Batch{Stream: "a", Expected: 2, Key: "k", Events: events(9)})
 	refusedKey(t, err, journal.DuplicateKeyError{Stream: "a", Key: "k", Span: journal.Span{First: 1, Last: 2}})
 	after := mustAppend(t, j, journal.Batch{Stream: "a", Expected: 2, Events: events(4)})
-	sameRecords(t, "records with the new one", readAll(t, j), append(before, after...))
+	sameRecords(t, "records with the new one", readAll(t, j), byShard(append(before, after...)))
 }
 
 func testClosed(t *testing.T, open Opener) {
@@ -127,7 +131,7 @@ func testClosed(t *testing.T, open Opener) {
 		}
 	}
 	for name, call := range map[string]func(context.Context) error{
-		"claim":  func(ctx context.Context) error { _, err := j.Claim(ctx); return err },
+		"claim":  func(ctx context.Context) error { _, err := j.Claim(ctx, 0); return err },
 		"append": func(ctx context.Context) error { _, err := j.Append(ctx, anywhere("a", event(1))); return err },
 		"find":   func(ctx context.Context) error { _, _, err := j.Find(ctx, "a", "k"); return err },
 		"head":   func(ctx context.Context) error { _, err := j.Head(ctx, "a"); return err },
@@ -136,8 +140,8 @@ func testClosed(t *testing.T, open Opener) {
 			_, err := j.ReadSubject(ctx, "a", "lottery")
 			return err
 		},
-		"all":   func(ctx context.Context) error { _, err := j.ReadAll(ctx, 0, 1); return err },
-		"wait":  func(ctx context.Context) error { return j.Wait(ctx, 0) },
+		"all":   func(ctx context.Context) error { _, err := j.ReadAll(ctx, nil, 1); return err },
+		"wait":  func(ctx context.Context) error { return j.Wait(ctx, nil) },
 		"blob":  func(ctx context.Context) error { _, err := j.Blob(ctx, journal.Digest(nil)); return err },
 		"check": j.Check,
 	} {
@@ -168,7 +172,7 @@ func testCloseWaits(t *testing.T, open Opener) {
 			}
 		})
 	}
-	if err := j.Wait(soon(t), 5); err != nil { // some are under way
+	if _, err := followUntil(soon(t), j, 6); err != nil { // some are under way
 		t.Fatal(err)
 	}
 	if err := j.Close(); err != nil {

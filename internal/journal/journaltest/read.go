@@ -3,6 +3,7 @@ package journaltest
 import (
 	"bytes"
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -74,25 +75,13 @@ func testReadAll(t *testing.T, open Opener) {
 	j := writer(t, open)
 	sameRecords(t, "an empty journal", readAll(t, j), nil)
 	all, _ := library(t, j)
+	all = byShard(all)
 	sameRecords(t, "everything", readAll(t, j), all)
-
-	var paged []journal.Record
-	for after := int64(0); ; after = paged[len(paged)-1].Position {
-		page, err := j.ReadAll(soon(t), after, 5)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(page) == 0 {
-			break
-		}
-		if len(page) > 5 {
-			t.Fatalf("a page of 5 has %d records", len(page))
-		}
-		paged = append(paged, page...)
+	for _, limit := range []int{1, 5, len(all)} {
+		sameRecords(t, "page by page", byShard(readPages(t, j, limit)), all)
 	}
-	sameRecords(t, "page by page", paged, all)
 
-	none, err := j.ReadAll(soon(t), 0, 0)
+	none, err := j.ReadAll(soon(t), nil, 0)
 	if len(none) != 0 || err != nil {
 		t.Errorf("limit 0: %d records, error %v", len(none), err)
 	}
@@ -177,13 +166,13 @@ func testWait(t *testing.T, open Opener) {
 	// Nothing comes: the context ends the wait.
 	short, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
-	fails(t, "an empty journal", j.Wait(short, 0), context.DeadlineExceeded)
+	fails(t, "an empty journal", j.Wait(short, nil), context.DeadlineExceeded)
 
 	// A record comes while several wait, here and on another handle.
 	other := reader(t, open)
 	ended := make(chan error)
 	for _, handle := range []journal.Journal{j, j, other} {
-		go func() { ended <- handle.Wait(soon(t), 0) }()
+		go func() { ended <- handle.Wait(soon(t), nil) }()
 	}
 	record := mustAppend(t, j, anywhere("a", event(1)))[0]
 	for range 3 {
@@ -193,17 +182,20 @@ func testWait(t *testing.T, open Opener) {
 	}
 
 	// It is there already: nothing to wait for, also for a handle that opens now.
+	behind := journal.Cursor(nil).After([]journal.Record{record})
+	before := slices.Clone(behind)
+	before[record.Shard]--
 	for _, handle := range []journal.Journal{j, other, reader(t, open)} {
-		if err := handle.Wait(soon(t), record.Position-1); err != nil {
+		if err := handle.Wait(soon(t), before); err != nil {
 			t.Errorf("wait for what is there: %v", err)
 		}
 	}
 	canceled, cancel := context.WithCancel(context.Background())
 	cancel()
-	fails(t, "an ended context", j.Wait(canceled, record.Position), context.Canceled)
+	fails(t, "an ended context", j.Wait(canceled, behind), context.Canceled)
 
 	// The journal is closed under the one who waits.
-	go func() { ended <- other.Wait(soon(t), record.Position) }()
+	go func() { ended <- other.Wait(soon(t), behind) }()
 	if err := other.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -22,8 +22,12 @@ type heads struct {
 	streams  map[string]*head
 }
 
-// head is where a stream ends. Its id is 0 while it has no records.
-type head struct{ id, sequence int64 }
+// head is where a stream ends: its last record's sequence and hash. Its id is 0
+// while it has no records.
+type head struct {
+	id, sequence int64
+	hash         journal.Hash
+}
 
 // recall makes sure that the heads are known.
 func (w *writer) recall(ctx context.Context, c *connection) error {
@@ -45,10 +49,7 @@ func (w *writer) head(ctx context.Context, c *connection, stream string) (*head,
 		return h, nil
 	}
 	h := &head{}
-	err := c.stream.QueryRowContext(ctx, stream).Scan(&h.id)
-	if err == nil {
-		err = c.head.QueryRowContext(ctx, h.id).Scan(&h.sequence)
-	}
+	err := c.stream.QueryRowContext(ctx, stream).Scan(&h.id, &h.sequence, hashColumn{&h.hash})
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return nil, err
 	}
@@ -69,7 +70,7 @@ func (w *writer) append(ctx context.Context, c *connection, r *request) error {
 		return refuseVersion(ctx, c, r, h)
 	}
 	if h.id == 0 {
-		if err := w.create(ctx, c, b.Stream, h); err != nil {
+		if err := c.create(ctx, b.Stream, h); err != nil {
 			return err
 		}
 	}
@@ -102,9 +103,9 @@ func refuseVersion(ctx context.Context, c *connection, r *request, h *head) erro
 	return nil
 }
 
-// create gives a stream its number. Its first records follow in the same
-// transaction.
-func (w *writer) create(ctx context.Context, c *connection, stream string, h *head) error {
+// create gives a stream its number. Its first records, and with them its end,
+// follow in the same transaction.
+func (c *connection) create(ctx context.Context, stream string, h *head) error {
 	result, err := c.addStream.ExecContext(ctx, stream)
 	if err != nil {
 		return err
@@ -143,31 +144,54 @@ func (w *writer) write(ctx context.Context, c *connection, r *request, h *head) 
 	// A clock that was set back, or that another machine had set forward, must
 	// not make the journal's time run backwards.
 	now := max(w.clock().UnixMicro(), w.heads.time)
-	r.first = journal.Record{
-		Position: w.heads.position + 1,
-		Stream:   r.batch.Stream,
-		Sequence: h.sequence + 1,
-		Time:     time.UnixMicro(now).UTC(),
-		Epoch:    w.epoch,
-	}
+	r.records = make([]journal.Record, 0, len(r.batch.Events))
 	for _, e := range r.batch.Events {
-		w.heads.position++
-		h.sequence++
-		_, err := c.addEvent.ExecContext(ctx,
-			w.heads.position, h.id, h.sequence, now, w.epoch, e.Type, e.Version, e.Subject, string(e.Data))
-		if err != nil {
+		record := journal.Record{
+			Stream: r.batch.Stream, Sequence: h.sequence + 1, Time: time.UnixMicro(now).UTC(),
+			Epoch: w.epoch, Previous: h.hash, Event: e,
+		}
+		if err := w.heads.add(ctx, c, h, &record); err != nil {
 			return err
 		}
+		r.records = append(r.records, record)
 	}
-	w.heads.time = now
+	if err := c.moveTip(ctx, h); err != nil {
+		return err
+	}
 	for _, blob := range r.batch.Blobs {
-		data := blob.Data
-		if data == nil {
-			data = []byte{} // which SQLite tells from NULL
-		}
-		if _, err := c.addBlob.ExecContext(ctx, blob.Digest, data); err != nil {
+		if err := c.storeBlob(ctx, blob); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// add stores a record at the journal's next position, and moves the heads on to
+// it. The stream's end is not stored yet.
+func (hs *heads) add(ctx context.Context, c *connection, h *head, r *journal.Record) error {
+	r.Position = hs.position + 1
+	micros := r.Time.UnixMicro()
+	_, err := c.addEvent.ExecContext(ctx, r.Position, h.id, r.Sequence, micros, r.Epoch,
+		r.Type, r.Version, r.Subject, string(r.Data), r.Previous[:])
+	if err != nil {
+		return err
+	}
+	hs.position, hs.time = r.Position, micros
+	h.sequence, h.hash = r.Sequence, r.Hash()
+	return nil
+}
+
+// moveTip stores where a stream ends now.
+func (c *connection) moveTip(ctx context.Context, h *head) error {
+	_, err := c.setTip.ExecContext(ctx, h.sequence, h.hash[:], h.id)
+	return err
+}
+
+func (c *connection) storeBlob(ctx context.Context, blob journal.Blob) error {
+	data := blob.Data
+	if data == nil {
+		data = []byte{} // which SQLite tells from NULL
+	}
+	_, err := c.addBlob.ExecContext(ctx, blob.Digest, data)
+	return err
 }

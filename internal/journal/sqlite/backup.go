@@ -5,9 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"github.com/edict-dev/edict/internal/journal"
 	"os"
 	"path/filepath"
+	"slices"
+
+	"github.com/edict-dev/edict/internal/journal"
 )
 
 // Backup copies the journal at path into a new file, dst, while another
@@ -30,7 +32,7 @@ func Backup(ctx context.Context, path, dst string) error {
 }
 
 func backup(ctx context.Context, path, dst string) error {
-	source, err := existing(ctx, path)
+	source, _, err := existing(ctx, path)
 	if err != nil {
 		return err
 	}
@@ -53,20 +55,21 @@ func backup(ctx context.Context, path, dst string) error {
 	return err
 }
 
-// existing returns the absolute path of a journal that this program can read.
-func existing(ctx context.Context, path string) (string, error) {
-	absolute, err := filepath.Abs(path)
+// existing returns the absolute path of a journal that this program can read,
+// and the version of its schema, which may be an older one.
+func existing(ctx context.Context, path string) (absolute string, version int64, err error) {
+	absolute, err = filepath.Abs(path)
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
 	found, err := inspect(ctx, absolute)
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
 	if found.missing || found.version == 0 {
-		return "", errors.New("there is no journal in that file")
+		return "", 0, errors.New("there is no journal in that file")
 	}
-	return absolute, nil
+	return absolute, found.version, nil
 }
 
 // reserve creates the empty file that SQLite then copies into. Two backups to
@@ -129,9 +132,13 @@ func syncFile(path string) error {
 }
 
 // Verify reads all of the journal at path, and returns an error that wraps
-// journal.ErrCorrupt if the file is damaged, if a stream's sequences have a hole, or
-// if a key points past its stream's end. It takes time in proportion to the
-// journal's size, and disturbs nobody.
+// journal.ErrCorrupt if the file is damaged, if a stream's sequences have a hole
+// or do not end at its tip, if a record belongs to no stream, or if a key points
+// past its stream's end. It takes time in proportion to the journal's size, and
+// disturbs nobody.
+//
+// It is about the file. Whether the records are as they were written is what
+// journal.Verify tells from their hashes.
 func Verify(ctx context.Context, path string) error {
 	if err := verify(ctx, path); err != nil {
 		return fmt.Errorf("verify journal %s: %w", path, diagnose(err))
@@ -140,7 +147,7 @@ func Verify(ctx context.Context, path string) error {
 }
 
 func verify(ctx context.Context, path string) error {
-	path, err := existing(ctx, path)
+	path, version, err := existing(ctx, path)
 	if err != nil {
 		return err
 	}
@@ -148,7 +155,7 @@ func verify(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	err = verifyContent(ctx, db)
+	err = verifyContent(ctx, db, version)
 	if closeErr := db.Close(); err == nil {
 		err = closeErr
 	}
@@ -171,8 +178,19 @@ var verifications = []string{
 	 FROM keys k WHERE last > (SELECT coalesce(max(sequence), 0) FROM events e WHERE e.stream = k.stream)`,
 }
 
-func verifyContent(ctx context.Context, db *sql.DB) error {
-	for _, query := range verifications {
+// chainVerifications are those that need the columns of the chain.
+var chainVerifications = []string{
+	`SELECT 'stream ' || name || ' has its tip at ' || sequence || ', and its last record is ' || last
+	 FROM (SELECT name, sequence, (SELECT coalesce(max(sequence), 0) FROM events WHERE stream = id) AS last FROM streams)
+	 WHERE last <> sequence`,
+}
+
+func verifyContent(ctx context.Context, db *sql.DB, version int64) error {
+	queries := verifications
+	if version >= chainVersion {
+		queries = slices.Concat(queries, chainVerifications)
+	}
+	for _, query := range queries {
 		var problem string
 		err := db.QueryRowContext(ctx, query).Scan(&problem)
 		if err == nil {

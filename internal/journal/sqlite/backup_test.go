@@ -37,7 +37,7 @@ func TestBackupWhileWriting(t *testing.T) {
 	dir := t.TempDir()
 	var copies []string
 	for n := range 3 {
-		if err := j.Wait(writing, int64(20*n)); err != nil { // each copy finds more
+		if err := j.Wait(writing, journal.Cursor{int64(20 * n)}); err != nil { // each copy finds more
 			t.Fatal(err)
 		}
 		copies = append(copies, filepath.Join(dir, fmt.Sprintf("copy-%d.db", n)))

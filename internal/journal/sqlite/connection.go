@@ -13,8 +13,8 @@ type connection struct {
 
 	begin, commit, rollback    *sql.Stmt
 	epoch, advanceEpoch, probe *sql.Stmt
-	last, stream, head, key    *sql.Stmt
-	addStream, addKey          *sql.Stmt
+	last, stream, key, count   *sql.Stmt
+	addStream, setTip, addKey  *sql.Stmt
 	addEvent, addBlob          *sql.Stmt
 
 	statements []*sql.Stmt // all of them
@@ -73,13 +73,14 @@ func (c *connection) prepare(ctx context.Context) error {
 		{&c.advanceEpoch, `UPDATE journal SET epoch = epoch + 1`},
 		{&c.probe, `UPDATE journal SET probe = probe + 1`},
 		{&c.last, `SELECT position, time FROM events ORDER BY position DESC LIMIT 1`},
-		{&c.stream, `SELECT id FROM streams WHERE name = ?`},
-		{&c.head, `SELECT coalesce(max(sequence), 0) FROM events WHERE stream = ?`},
+		{&c.count, `SELECT count(*) FROM (SELECT 1 FROM events LIMIT 1)`},
+		{&c.stream, `SELECT id, sequence, hash FROM streams WHERE name = ?`},
 		{&c.key, `SELECT first, last FROM keys WHERE stream = ? AND key = ?`},
 		{&c.addStream, `INSERT INTO streams (name) VALUES (?)`},
+		{&c.setTip, `UPDATE streams SET sequence = ?, hash = ? WHERE id = ?`},
 		{&c.addKey, `INSERT INTO keys (stream, key, first, last) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`},
-		{&c.addEvent, `INSERT INTO events (position, stream, sequence, time, epoch, type, version, subject, data)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`},
+		{&c.addEvent, `INSERT INTO events (position, stream, sequence, time, epoch, type, version, subject, data, previous)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
 		{&c.addBlob, `INSERT INTO blobs (digest, data) VALUES (?, ?) ON CONFLICT DO NOTHING`},
 	}
 	for _, s := range statements {

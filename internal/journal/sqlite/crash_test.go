@@ -1,7 +1,9 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -22,7 +24,7 @@ func appendUntilKilled(path string) error {
 	if err != nil {
 		return err
 	}
-	epoch, err := j.Claim(ctx)
+	epoch, err := j.Claim(ctx, 0)
 	if err != nil {
 		return err
 	}
@@ -132,7 +134,7 @@ func TestOneProcessWritesOthersRead(t *testing.T) {
 	seen := parse(t, c.lines.Text())
 
 	j := mustOpen(t, path, Options{})
-	_, err := j.Claim(soon(t))
+	_, err := j.Claim(soon(t), 0)
 	fails(t, err, ErrLocked, path+".lock", fmt.Sprintf("process %d", c.cmd.Process.Pid))
 	if errors.Is(err, journal.ErrUnavailable) {
 		t.Errorf("that another process has claimed the journal was taken for a fault of the disk: %v", err)
@@ -140,7 +142,7 @@ func TestOneProcessWritesOthersRead(t *testing.T) {
 	_, err = j.Append(soon(t), batch("s/0", "", 1))
 	fails(t, err, journal.ErrFenced)
 	mustHold(t, j, seen)
-	if err := j.Wait(soon(t), readAll(t, j)[0].Position+20); err != nil {
+	if err := j.Wait(soon(t), journal.Cursor{readAll(t, j)[0].Position + 20}); err != nil {
 		t.Errorf("follow another process: %v", err)
 	}
 
@@ -156,7 +158,7 @@ func TestOneProcessWritesOthersRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = c.cmd.Wait() // it was killed
-	if _, err := j.Claim(soon(t)); err != nil {
+	if _, err := j.Claim(soon(t), 0); err != nil {
 		t.Errorf("claim after the other process's end: %v", err)
 	}
 }
@@ -207,9 +209,63 @@ func readTorn(t *testing.T, file, log []byte) []journal.Record {
 	j := mustClaim(t, path)
 	records := readAll(t, j)
 	mustAppend(t, j, batch("s/0", "after", 1))
+	if _, err := journal.Verify(soon(t), j); err != nil {
+		t.Error(err)
+	}
 	mustClose(t, j)
 	mustVerify(t, path)
 	return records
+}
+
+// TestTornLogOfAKilledWriter takes the files that a killed process left, and
+// spoils the end of the log within its last commits. The commits before are
+// intact, and so nothing of them is missing.
+func TestTornLogOfAKilledWriter(t *testing.T) {
+	path := newPath(t)
+	killWhileAppending(t, path)
+	file, log := mustRead(t, path), mustRead(t, path+"-wal")
+	ends := commits(t, log)
+	if len(ends) < 5 {
+		t.Fatalf("the log has %d commits", len(ends))
+	}
+	// What lies behind the last commit was never acknowledged, nor committed.
+	all := readTorn(t, file, log)
+	for back := range 4 {
+		last := len(ends) - 1 - back // the commit that is spoiled
+		want := readTorn(t, file, log[:ends[last-1]])
+		if len(want) >= len(all) || difference(all[:len(want)], want) != "" {
+			t.Fatalf("%d commits before the last there are %d of %d records, or others", back+1, len(want), len(all))
+		}
+		middle := (ends[last-1] + ends[last]) / 2
+		cut, flipped := log[:ends[last]-1], append([]byte{}, log[:ends[last]]...)
+		flipped[ends[last]-1] ^= 0xff
+		zeroed := append(append([]byte{}, log[:middle]...), make([]byte, len(log)-middle)...)
+		for name, torn := range map[string][]byte{
+			"one byte short": cut, "cut in the middle": log[:middle], "its last byte changed": flipped, "zeros from its middle": zeroed,
+		} {
+			if diff := difference(want, readTorn(t, file, torn)); diff != "" {
+				t.Errorf("commit %d, %s: other records than up to the commit before:\n%s", last, name, diff)
+			}
+		}
+	}
+}
+
+// commits returns where each commit in a write-ahead log ends. The format is at
+// https://www.sqlite.org/fileformat2.html#the_write_ahead_log.
+func commits(t *testing.T, log []byte) (ends []int) {
+	t.Helper()
+	const logHeader, frameHeader = 32, 24
+	pageSize := int(binary.BigEndian.Uint32(log[8:]))
+	for end := logHeader + frameHeader + pageSize; end <= len(log); end += frameHeader + pageSize {
+		frame := log[end-frameHeader-pageSize:]
+		if !bytes.Equal(frame[8:16], log[16:24]) {
+			break // left over from before the log began anew
+		}
+		if binary.BigEndian.Uint32(frame[4:]) != 0 { // the size of the file after a commit
+			ends = append(ends, end)
+		}
+	}
+	return ends
 }
 
 func mustRead(t *testing.T, path string) []byte {

@@ -10,14 +10,12 @@ import (
 	"github.com/edict-dev/edict/internal/journal"
 )
 
-var (
-	// ErrLocked is wrapped by Claim's error when somebody else has claimed the
-	// file. It goes away when that process ends.
-	ErrLocked = errors.New("another process holds the journal")
-)
+// ErrLocked is wrapped by the errors of Claim and Import when somebody else has
+// claimed the file. It goes away when that process ends.
+var ErrLocked = errors.New("another process holds the journal")
 
-// diagnose adds journal.ErrCorrupt to SQLite's errors about a damaged file, which
-// would otherwise look like any other.
+// diagnose adds journal.ErrCorrupt to SQLite's errors about a damaged file,
+// which would otherwise look like any other.
 func diagnose(err error) error {
 	var failure *driver.Error
 	if !errors.As(err, &failure) || errors.Is(err, journal.ErrCorrupt) {

@@ -131,12 +131,12 @@ func TestReadOnly(t *testing.T) {
 func TestClaimOfAReadOnlyFile(t *testing.T) {
 	j := mustClaim(t, newPath(t))
 	mend := breakWrites(t, j)
-	_, err := j.Claim(soon(t))
+	_, err := j.Claim(soon(t), 0)
 	fails(t, err, journal.ErrUnavailable, "claim journal", "readonly")
 	_, err = j.Append(soon(t), batch("a", "k", 1))
 	fails(t, err, journal.ErrFenced) // it has no epoch, and does not guess one
 	mend()
-	if _, err := j.Claim(soon(t)); err != nil {
+	if _, err := j.Claim(soon(t), 0); err != nil {
 		t.Fatal(err)
 	}
 	mustAppend(t, j, batch("a", "k", 1))

@@ -4,10 +4,11 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"github.com/edict-dev/edict/internal/journal"
 	"net/url"
 	"os"
 	"strings"
+
+	"github.com/edict-dev/edict/internal/journal"
 )
 
 const (

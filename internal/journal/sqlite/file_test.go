@@ -62,7 +62,7 @@ func refuses(t *testing.T, path string, want error, phrases ...string) {
 func TestNewerSchemaIsRefused(t *testing.T) {
 	path := sample(t)
 	change(t, path, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (4711, 1)`)
-	refuses(t, path, nil, "4711", "versions up to 1", "newer program", "backup")
+	refuses(t, path, nil, "4711", "versions up to 2", "newer program", "backup")
 }
 
 func TestForeignDatabaseIsRefused(t *testing.T) {
@@ -118,7 +118,7 @@ func openAndRead(t *testing.T, path string) error {
 		return err
 	}
 	defer mustClose(t, j)
-	_, err = j.ReadAll(soon(t), 0, 1000)
+	_, err = j.ReadAll(soon(t), nil, 1000)
 	return err
 }
 
@@ -231,17 +231,17 @@ func TestLock(t *testing.T) {
 	path := newPath(t)
 	first := mustClaim(t, path)
 	second := mustOpen(t, path, Options{})
-	_, err := second.Claim(soon(t))
+	_, err := second.Claim(soon(t), 0)
 	fails(t, err, ErrLocked, path+".lock")
 	mustAppend(t, first, batch("a", "k", 1)) // the attempt did not fence it
 	if got := len(readAll(t, second)); got != 1 {
 		t.Errorf("the second handle reads %d records, want 1", got)
 	}
-	if _, err := first.Claim(soon(t)); err != nil {
+	if _, err := first.Claim(soon(t), 0); err != nil {
 		t.Errorf("claim again by the holder: %v", err)
 	}
 	mustClose(t, first)
-	if _, err := second.Claim(soon(t)); err != nil {
+	if _, err := second.Claim(soon(t), 0); err != nil {
 		t.Errorf("claim after the first was closed: %v", err)
 	}
 	mustAppend(t, second, batch("a", "l", 1))
@@ -257,7 +257,7 @@ func TestMigrationNeedsTheLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = Open(soon(t), path, Options{})
-	fails(t, err, ErrLocked, "schema from version 0 to 1")
+	fails(t, err, ErrLocked, "schema from version 0 to 2")
 	held.release()
 	mustOpen(t, path, Options{})
 }

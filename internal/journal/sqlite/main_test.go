@@ -86,7 +86,7 @@ func mustOpen(t *testing.T, path string, opts Options) *Journal {
 func mustClaim(t *testing.T, path string) *Journal {
 	t.Helper()
 	j := mustOpen(t, path, Options{})
-	if _, err := j.Claim(soon(t)); err != nil {
+	if _, err := j.Claim(soon(t), 0); err != nil {
 		t.Fatal(err)
 	}
 	return j
@@ -121,7 +121,7 @@ func mustAppend(t *testing.T, j *Journal, b journal.Batch) []journal.Record {
 func readAll(t *testing.T, j *Journal) []journal.Record {
 	t.Helper()
 	const more = 1_000_000
-	records, err := j.ReadAll(soon(t), 0, more)
+	records, err := j.ReadAll(soon(t), nil, more)
 	if err != nil {
 		t.Fatal(err)
 	}

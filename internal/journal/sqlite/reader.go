@@ -20,6 +20,7 @@ type reader struct {
 
 	all, stream, subject     *sql.Stmt
 	head, key, blob, lastOne *sql.Stmt
+	tips, keys, digests      *sql.Stmt
 }
 
 func newReader(ctx context.Context, path string) (*reader, error) {
@@ -37,7 +38,7 @@ func newReader(ctx context.Context, path string) (*reader, error) {
 func (r *reader) prepare(ctx context.Context) error {
 	const (
 		// CROSS JOIN keeps SQLite from choosing the other table to begin with.
-		columns  = `SELECT e.position, s.name, e.sequence, e.time, e.epoch, e.type, e.version, e.subject, e.data `
+		columns  = `SELECT e.position, s.name, e.sequence, e.time, e.epoch, e.type, e.version, e.subject, e.data, e.previous `
 		ofAll    = columns + `FROM events e CROSS JOIN streams s ON s.id = e.stream `
 		ofStream = columns + `FROM streams s CROSS JOIN events e ON e.stream = s.id WHERE s.name = ? `
 	)
@@ -48,9 +49,13 @@ func (r *reader) prepare(ctx context.Context) error {
 		{&r.all, ofAll + `WHERE e.position > ? ORDER BY e.position LIMIT ?`},
 		{&r.stream, ofStream + `AND e.sequence >= ? ORDER BY e.sequence LIMIT ?`},
 		{&r.subject, ofStream + `AND e.subject = ? ORDER BY e.position`},
-		{&r.head, `SELECT coalesce(max(sequence), 0) FROM events WHERE stream = (SELECT id FROM streams WHERE name = ?)`},
+		{&r.head, `SELECT sequence FROM streams WHERE name = ?`},
 		{&r.key, `SELECT first, last FROM keys WHERE stream = (SELECT id FROM streams WHERE name = ?) AND key = ?`},
 		{&r.blob, `SELECT data FROM blobs WHERE digest = ?`},
+		{&r.tips, `SELECT name, sequence, hash FROM streams WHERE name > ? ORDER BY name LIMIT ?`},
+		{&r.keys, `SELECT key, first, last FROM keys
+			WHERE stream = (SELECT id FROM streams WHERE name = ?) AND first > ? ORDER BY first LIMIT ?`},
+		{&r.digests, `SELECT digest FROM blobs WHERE digest > ? ORDER BY digest LIMIT ?`},
 		{&r.lastOne, `SELECT coalesce(max(position), 0) FROM events`},
 	}
 	for _, s := range statements {
@@ -152,9 +157,27 @@ func (j *Journal) one(ctx context.Context, query *sql.Stmt, args []any, into ...
 // unlimited is the limit of a read that has none.
 const unlimited = -1
 
-// read returns the records that a query finds. The limit is in its arguments
-// too; here it sizes the result.
+// read returns the records that a query finds.
 func (j *Journal) read(ctx context.Context, query *sql.Stmt, limit int, args ...any) ([]journal.Record, error) {
+	return list(ctx, j, limit, scanRecord, query, args...)
+}
+
+// scanner reads the columns of a row; it is what (*sql.Rows).Scan does.
+type scanner func(into ...any) error
+
+func scanRecord(scan scanner) (r journal.Record, err error) {
+	var micros int64
+	var data []byte
+	err = scan(&r.Position, &r.Stream, &r.Sequence, &micros, &r.Epoch,
+		&r.Type, &r.Version, &r.Subject, &data, hashColumn{&r.Previous})
+	r.Time, r.Data = time.UnixMicro(micros).UTC(), data
+	return r, err
+}
+
+// list returns a value for each row that a query finds. The limit is in its
+// arguments too; here it tells a query for nothing, which SQLite would take for
+// one without a limit.
+func list[T any](ctx context.Context, j *Journal, limit int, scan func(scanner) (T, error), query *sql.Stmt, args ...any) ([]T, error) {
 	if j.isClosed() {
 		return nil, journal.ErrClosed
 	}
@@ -166,19 +189,15 @@ func (j *Journal) read(ctx context.Context, query *sql.Stmt, limit int, args ...
 		return nil, err
 	}
 	defer rows.Close()
-	var records []journal.Record
+	var found []T
 	for rows.Next() {
-		var r journal.Record
-		var micros int64
-		var data []byte
-		err := rows.Scan(&r.Position, &r.Stream, &r.Sequence, &micros, &r.Epoch, &r.Type, &r.Version, &r.Subject, &data)
+		value, err := scan(rows.Scan)
 		if err != nil {
 			return nil, err
 		}
-		r.Time, r.Data = time.UnixMicro(micros).UTC(), data
-		records = append(records, r)
+		found = append(found, value)
 	}
-	return records, rows.Err()
+	return found, rows.Err()
 }
 
 // readError says what was being read, and tells a read that Close overtook.

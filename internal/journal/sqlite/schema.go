@@ -5,12 +5,13 @@ import (
 	"database/sql"
 	"embed"
 	"fmt"
-	"github.com/edict-dev/edict/internal/journal"
 	"io/fs"
 	"os"
 	"sync"
 
 	"github.com/pressly/goose/v3"
+
+	"github.com/edict-dev/edict/internal/journal"
 )
 
 // applicationID is in the header of every journal file ("EDCT"), so that no
@@ -34,8 +35,19 @@ var knownVersion = sync.OnceValue(func() int64 {
 		}
 		newest = max(newest, version)
 	}
+	for _, m := range goMigrations() {
+		newest = max(newest, m.Version)
+	}
 	return newest
 })
+
+// goMigrations are the migrations that SQL alone cannot make. They count with
+// the files, and are never edited either once they have shipped.
+func goMigrations() []*goose.Migration {
+	return []*goose.Migration{
+		goose.NewGoMigration(chainVersion, &goose.GoFunc{RunTx: addChain}, nil),
+	}
+}
 
 // inspectSchema says which schema a database has, and refuses one that this
 // program cannot use.
@@ -74,7 +86,7 @@ func migrate(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	err = applyMigrations(ctx, db)
+	err = applyMigrations(ctx, db, knownVersion())
 	if closeErr := db.Close(); err == nil {
 		err = closeErr
 	}
@@ -97,7 +109,9 @@ func create(path string) error {
 	return file.Close()
 }
 
-func applyMigrations(ctx context.Context, db *sql.DB) error {
+// applyMigrations brings the schema to a version, which is knownVersion in every
+// program.
+func applyMigrations(ctx context.Context, db *sql.DB, version int64) error {
 	// Before the first table: a file that has tables and not this number is
 	// somebody else's.
 	if _, err := db.ExecContext(ctx, fmt.Sprintf(`PRAGMA application_id = %d`, applicationID)); err != nil {
@@ -107,11 +121,12 @@ func applyMigrations(ctx context.Context, db *sql.DB) error {
 	if err != nil {
 		return err
 	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, db, files, goose.WithDisableGlobalRegistry(true))
+	provider, err := goose.NewProvider(goose.DialectSQLite3, db, files,
+		goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(goMigrations()...))
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}
-	if _, err := provider.Up(ctx); err != nil {
+	if _, err := provider.UpTo(ctx, version); err != nil {
 		return fmt.Errorf("migrate schema: %w", err)
 	}
 	return nil

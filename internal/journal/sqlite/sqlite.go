@@ -120,6 +120,9 @@ func (j *Journal) Claim(ctx context.Context, shard int) (int64, error) {
 // Append implements journal.Journal. The batch's bytes must not be changed
 // afterwards, even if the context has ended: the writer may still read them.
 //
+// A Late batch is like any other: the lock lets no second writer in while this
+// one lives, so that there is none to be late for.
+//
 // A batch that got ErrUnavailable because its fsync failed can still be in the
 // journal if the machine then loses power; append again under the same key.
 func (j *Journal) Append(ctx context.Context, batch journal.Batch) ([]journal.Record, error) {
@@ -133,7 +136,7 @@ func (j *Journal) Append(ctx context.Context, batch journal.Batch) ([]journal.Re
 		}
 		return nil, fmt.Errorf("append to %s: %w", batch.Stream, err)
 	}
-	return r.records(), nil
+	return r.records, nil
 }
 
 // Check implements journal.Journal.

@@ -26,9 +26,14 @@ func TestOpenDropsWhatItCannotGoOnWith(t *testing.T) {
 	longer := newLog()
 	longer.add(stream, "1", agent.MemorySaved{ID: "m1"}, agent.MemorySaved{ID: "m2"}, agent.MemorySaved{ID: "m3"})
 
+	ofVersion := func(version int) func(t *testing.T, at string) {
+		return func(t *testing.T, at string) {
+			execute(t, at, portable(fmt.Sprintf("UPDATE edict_projection SET version = %d", version)))
+		}
+	}
 	cases := map[string]struct {
 		log     *memoryLog
-		damage  func(t *testing.T, file string)
+		damage  func(t *testing.T, at string)
 		dropped bool
 	}{
 		"the same journal goes on":                  {log: log},
@@ -36,52 +41,82 @@ func TestOpenDropsWhatItCannotGoOnWith(t *testing.T) {
 		"another journal":                           {log: other, dropped: true},
 		"the journal restored to an earlier state":  {log: shorter, dropped: true},
 		"the journal restored, and grown otherwise": {log: diverged, dropped: true},
-		"another schema version":                    {log: log, dropped: true, damage: func(t *testing.T, file string) { execute(t, file, "PRAGMA user_version = 9999") }},
-		"no schema, after a crash":                  {log: log, dropped: true, damage: func(t *testing.T, file string) { execute(t, file, "PRAGMA user_version = 0") }},
-		"damaged pages": {log: log, dropped: true, damage: func(t *testing.T, file string) {
-			f, err := os.OpenFile(file, os.O_RDWR, 0)
-			if err == nil {
-				_, err = f.WriteAt(slices.Repeat([]byte{0xAA}, 16<<10), 100)
-			}
-			if err := errors.Join(err, f.Close()); err != nil {
-				t.Fatal(err)
-			}
-		}},
+		"an empty journal":                          {log: newLog(), dropped: true},
+		"a journal of more shards":                  {log: newLogOf(4), dropped: true},
+		"the schema of a newer version":             {log: log, dropped: true, damage: ofVersion(schemaVersion + 1)},
+		"the schema of an older version":            {log: log, dropped: true, damage: ofVersion(schemaVersion - 1)},
+		"no version":                                {log: log, dropped: true, damage: func(t *testing.T, at string) { execute(t, at, portable("DELETE FROM edict_projection")) }},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			file := path(t)
-			s := open(t, file, log, Options{})
-			catchUp(t, s)
-			closed(t, s)
-			if c.damage != nil {
-				c.damage(t, file)
-			}
-			s = open(t, file, c.log, Options{})
-			if dropped := s.Rebuilt() != ""; dropped != c.dropped {
-				t.Errorf("dropped: %v (%s)", dropped, s.Rebuilt())
-			}
-			catchUp(t, s)
-			if diff := cmp.Diff(everything(t, projected(t, c.log), c.log), everything(t, s, c.log)); diff != "" {
-				t.Errorf("(-fresh +this)\n%s", diff)
-			}
+			onEachStore(t, func(t *testing.T, at location) {
+				where := at(t)
+				s := open(t, where, log, Options{})
+				catchUp(t, s)
+				closed(t, s)
+				if c.damage != nil {
+					c.damage(t, where)
+				}
+				reopened(t, where, at, c.log, c.dropped)
+			})
 		})
 	}
 }
 
-func execute(t *testing.T, file, statement string) {
+// reopened tests that a store tells what a fresh one tells, and whether it had to drop what it found.
+func reopened(t *testing.T, where string, at location, log *memoryLog, dropped bool) {
 	t.Helper()
-	f, err := openFile(t.Context(), file, 1)
-	if err == nil {
-		_, err = f.write.ExecContext(t.Context(), statement)
+	s := open(t, where, log, Options{})
+	if (s.Rebuilt() != "") != dropped {
+		t.Errorf("dropped: %v (%s)", !dropped, s.Rebuilt())
 	}
-	if err := errors.Join(err, f.close()); err != nil {
-		t.Fatal(err)
+	catchUp(t, s)
+	if diff := cmp.Diff(everything(t, projected(t, at, log), log), everything(t, s, log)); diff != "" {
+		t.Errorf("(-fresh +this)\n%s", diff)
+	}
+}
+
+func TestOpenDropsADamagedFile(t *testing.T) {
+	log := newLog()
+	log.add(stream, "1", agent.MemorySaved{ID: "m1"}, agent.MemorySaved{ID: "m2"})
+	for name, c := range map[string]struct {
+		damage  func(file string) error
+		dropped bool
+	}{
+		"pages of nonsense": {dropped: true, damage: func(file string) error {
+			f, err := os.OpenFile(file, os.O_RDWR, 0)
+			if err == nil {
+				_, err = f.WriteAt(slices.Repeat([]byte{0xAA}, 16<<10), 100)
+			}
+			return errors.Join(err, f.Close())
+		}},
+		"a file of the first version, which had no table that says so": {dropped: true, damage: func(file string) error {
+			execute(t, file, portable("DROP TABLE edict_projection"))
+			return nil
+		}},
+		"a file that was marked, before a crash": {damage: func(file string) error {
+			if err := drop(file); err != nil {
+				return err
+			}
+			f, err := openFile(context.Background(), file, 1)
+			return errors.Join(err, f.close())
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := inFile(t)
+			s := open(t, file, log, Options{})
+			catchUp(t, s)
+			closed(t, s)
+			if err := c.damage(file); err != nil {
+				t.Fatal(err)
+			}
+			reopened(t, file, inFile, log, c.dropped)
+		})
 	}
 }
 
 func TestOpenLeavesAloneWhatIsNoProjection(t *testing.T) {
-	file := path(t)
+	file := inFile(t)
 	text := "dear diary, this is a file of somebody else's that is longer than a SQLite header"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -95,18 +130,14 @@ func TestOpenLeavesAloneWhatIsNoProjection(t *testing.T) {
 	}
 }
 
-func TestTwoProcessesDoNotShareAFile(t *testing.T) {
-	log := newLog()
-	log.add(stream, "1", agent.MemorySaved{ID: "m1"})
-	file := path(t)
-	a, b := open(t, file, log, Options{}), open(t, file, log, Options{})
-	catchUp(t, a)
-	if _, err := b.advance(t.Context()); !fault.Is(err, fault.Conflict) && err == nil {
+func TestOpenLeavesAloneASchemaThatIsNoProjection(t *testing.T) {
+	where := inServer(t)
+	execute(t, where, sqlText{postgres: `CREATE SCHEMA projection; CREATE TABLE projection.slides (title TEXT)`})
+	_, err := Open(t.Context(), where, newLog(), Options{})
+	if f := fault.Of(err); f.Kind != fault.Invalid || f.Reason != "NotAProjection" {
 		t.Errorf("got %v", err)
 	}
-	if seen, _ := b.Head(t.Context(), stream); seen != 0 {
-		t.Errorf("what was not committed is published: %d", seen)
-	}
+	execute(t, where, sqlText{postgres: `INSERT INTO slides VALUES ('still here')`})
 }
 
 // everything returns all that a store tells of a log's streams, as of now and as
@@ -116,7 +147,7 @@ func everything(t testing.TB, s *Store, log *memoryLog) map[string]any {
 	all := map[string]any{}
 	for name, end := range log.heads {
 		all[name+" head"], _ = s.Head(context.Background(), name)
-		all[name+" stopped"] = s.Stopped()[name] != nil
+		all[name+" stopped"] = stopped(t, s)[name] != nil
 		for asOf := end; asOf >= 0; asOf -= max(1, end/4) {
 			snapshot(t, s, name, asOf, all)
 		}
