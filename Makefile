@@ -7,6 +7,9 @@ SHELL := /bin/bash
 # absolute path, because tests run in the folders of their packages.
 export EDICT_CONTROLPLANE ?= $(CURDIR)/bin/controlplane
 
+# Where tests look for PostgreSQL: a folder that hack/postgres.sh has filled, or one that holds initdb and postgres.
+export EDICT_POSTGRES ?= $(CURDIR)/bin/postgres
+
 # What `make test` tests: make test PKG=./internal/view/... TESTFLAGS='-run Budget -v'
 PKG ?= ./...
 TESTFLAGS ?=
@@ -37,6 +40,10 @@ build: ## Build the operator into bin/edict.
 controlplane: ## Build etcd, kube-apiserver, kube-controller-manager and kubectl, once.
 	@hack/controlplane.sh "$(EDICT_CONTROLPLANE)"
 
+.PHONY: postgres
+postgres: ## Find or unpack a real PostgreSQL for the tests.
+	@hack/postgres.sh "$(EDICT_POSTGRES)"
+
 .PHONY: generate
 generate: ## Generate deepcopy functions, CRDs, the manager's RBAC role and the API reference.
 	@hack/generate.sh .
@@ -60,5 +67,12 @@ verify: ## Check generated files, formatting, vet, linters and import rules; cha
 	@hack/verify.sh
 
 .PHONY: test
-test: controlplane ## Run every test with the race detector: PKG=./internal/... and TESTFLAGS=-v narrow it.
+test: controlplane postgres ## Run every test with the race detector: PKG=./internal/... and TESTFLAGS=-v narrow it.
 	go test -race -timeout 30m $(TESTFLAGS) $(PKG)
+
+# How long the fault campaign may take.
+FAULTS_BUDGET ?= 15m
+
+.PHONY: faults
+faults: controlplane postgres ## Try to prove the operator's promise wrong: FAULTS_BUDGET=15m, EDICT_SEED, EDICT_KILLS.
+	@hack/faults.sh "$(FAULTS_BUDGET)"

@@ -33,13 +33,15 @@ type house struct {
 	engine    *execution.Engine
 	store     *projection.Store
 	views     *controller.Views
-	ringViews func(agent types.NamespacedName, after time.Duration)
-	lost      chan struct{} // another writer has claimed the journal
+	ringers   controller.Reconcilers
+	shards    int           // of the journal
+	projected []int         // the shards that the projections follow
+	lost      chan struct{} // another process has claimed the only shard
 }
 
 // build makes the rooms over a journal, and registers what runs with the manager.
 func build(ctx context.Context, mgr manager.Manager, j journal.Journal, f *flags, log *slog.Logger) (*house, error) {
-	h := &house{mgr: mgr, log: log, interval: f.statusInterval, lost: make(chan struct{}, 1)}
+	h := &house{mgr: mgr, log: log, interval: f.statusInterval, shards: j.Shards(), lost: make(chan struct{}, 1)}
 	outbound, err := f.outbound()
 	if err != nil {
 		return nil, err
@@ -59,7 +61,7 @@ func build(ctx context.Context, mgr manager.Manager, j journal.Journal, f *flags
 		Decider: decision.New(decision.Options{Transport: execution.NewOutboundTransport(outbound), Denied: denied}),
 		Caller:  execution.NewAPICaller(outbound),
 		Poke:    func(ns, name string) { h.bells.Commands.Ring(types.NamespacedName{Namespace: ns, Name: name}) },
-		Health:  h.health, Lost: func() {
+		Health:  h.health, Lost: func(int) {
 			select {
 			case h.lost <- struct{}{}:
 			default: // it is told already
@@ -67,38 +69,26 @@ func build(ctx context.Context, mgr manager.Manager, j journal.Journal, f *flags
 		},
 		Workers: f.workers, Log: log,
 	})
-	reconcilers := controller.Reconcilers{
+	h.ringers = controller.Reconcilers{
 		Commands: &controller.CommandReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Engine: h.engine, Now: time.Now},
 		Agents: &controller.AgentReconciler{Client: mgr.GetClient(), Engine: h.engine, Secrets: secrets, CheckMenu: checkMenu, Now: time.Now,
 			Recorder: mgr.GetEventRecorder("edict")},
-		Views: &controller.ContextViewReconciler{Client: mgr.GetClient(), Views: h.views, Freshness: h.store,
+		Views: &controller.ContextViewReconciler{Client: mgr.GetClient(), Engine: h.engine, Views: h.views, Freshness: h.store,
 			Recorder: mgr.GetEventRecorder("edict")},
 		Doorbells: &h.bells, Concurrency: controller.Concurrency{Commands: f.commandWorkers, Others: 2},
 	}
-	h.ringViews = reconcilers.RingViews
-	if err := reconcilers.Setup(ctx, mgr); err != nil {
+	if err := h.ringers.Setup(ctx, mgr); err != nil {
 		return nil, err
+	}
+	write := h.alone
+	if h.shards > 1 {
+		if write, err = h.shared(f); err != nil {
+			return nil, err
+		}
 	}
 	api := query.New(query.Sources{Views: h.views, Streams: h.views, Contexts: builder, Projection: h.store, Journal: j,
 		Access: &controller.Access{Kubernetes: kubernetes.NewForConfigOrDie(mgr.GetConfig()), Now: time.Now}}, query.Options{})
-	return h, errors.Join(mgr.Add(manager.RunnableFunc(h.write)), mgr.Add(manager.RunnableFunc(h.follow)), serveQuery(mgr, api, f))
-}
-
-// write runs the write side for as long as this process leads.
-func (h *house) write(ctx context.Context) error {
-	if err := h.engine.Start(ctx); err != nil {
-		return err
-	}
-	var err error
-	select {
-	case <-ctx.Done():
-	case <-h.lost:
-		err = errors.New("another process has claimed the journal; this one can record nothing, and ends")
-	}
-	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
-	defer cancel()
-	h.engine.Stop(within)
-	return err
+	return h, errors.Join(mgr.Add(manager.RunnableFunc(write)), mgr.Add(manager.RunnableFunc(h.follow)), serveQuery(mgr, api, f))
 }
 
 func (h *house) stream(ctx context.Context, namespace, agent string) (string, error) {
@@ -123,12 +113,14 @@ func (h *house) health(err error) {
 	}()
 }
 
-// changed lets the views of streams that grew be looked at, soon and once.
+// changed lets the views of streams that grew be looked at, soon and once, and
+// the engine see what another process appended.
 func (h *house) changed(streams []string) {
 	for _, stream := range streams {
 		namespace, name := agent.ParseStream(stream)
 		agentName := types.NamespacedName{Namespace: namespace, Name: name}
-		h.ringViews(agentName, h.interval)
+		h.engine.Moved(stream)
+		h.ringers.RingViews(agentName, h.interval)
 		h.bells.Agents.RingAfter(agentName, h.interval)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -17,45 +16,47 @@ import (
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	edictv1 "github.com/edict-dev/edict/api/v1alpha1"
 	"github.com/edict-dev/edict/internal/execution"
-	"github.com/edict-dev/edict/internal/journal/sqlite"
 )
 
-const (
-	defaultJournal = "sqlite:///var/lib/edict/journal.db"
-	// stopWithin is how long calls under way may finish when the operator is told to stop.
-	stopWithin = 30 * time.Second
-)
+// stopWithin is how long calls under way may finish when the operator is told to stop.
+const stopWithin = 30 * time.Second
 
 // flags are the manager's settings.
 type flags struct {
 	journal, projections               string
+	password                           passwordFlag
 	metrics, health, query, queryCerts string
 	leaderElect                        bool
 	leaderNamespace                    string
 	allow, deny                        []string
 	workers, commandWorkers            int
-	statusInterval                     time.Duration
+	statusInterval, memberLease        time.Duration
 }
 
-func managerCommand() *cobra.Command {
-	var f flags
+func managerCommand() *cobra.Command { return managerCommandOf(&flags{}) }
+
+// managerCommandOf returns the command that fills f in, and runs the operator by it.
+func managerCommandOf(f *flags) *cobra.Command {
 	cmd := &cobra.Command{Use: "manager", Short: "Run the operator", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context()) }}
 	set := cmd.Flags()
-	set.StringVar(&f.journal, "journal", defaultJournal, "the journal, as sqlite:///path/to/journal.db")
-	set.StringVar(&f.projections, "projections", "", "the file of the projections, which can be deleted at any time; default: beside the journal")
+	set.StringVar(&f.journal, "journal", defaultJournal, "the journal, as sqlite:///path/to/journal.db, which one process writes, or as postgres://user@host:5432/database, whose shards the replicas share")
+	f.password.add(set)
+	set.StringVar(&f.projections, "projections", "", "the file or the postgres:// database of the projections, which can be deleted at any time; default: beside the journal")
 	set.StringVar(&f.query, "query-bind-address", ":8443", "where the read-only HTTP API listens, with TLS; 0 turns it off")
 	set.StringVar(&f.queryCerts, "query-cert-dir", "", "a directory with tls.crt and tls.key for the HTTP API; default: a self-signed certificate, new at each start")
 	set.StringVar(&f.metrics, "metrics-bind-address", ":8080", "where metrics are served; 0 turns them off")
 	set.StringVar(&f.health, "health-probe-bind-address", ":8081", "where /healthz and /readyz are served")
-	set.BoolVar(&f.leaderElect, "leader-elect", false, "elect a leader with a Lease before anything is done")
-	set.StringVar(&f.leaderNamespace, "leader-election-namespace", "", "the Lease's namespace; default: the pod's own")
+	set.BoolVar(&f.leaderElect, "leader-elect", false, "elect a leader with a Lease before anything is done; ignored with a journal in PostgreSQL, for whose shards every replica works")
+	set.StringVar(&f.leaderNamespace, "leader-election-namespace", "", "the namespace of the leader's Lease, or of the replicas'; default: the pod's own")
+	set.DurationVar(&f.memberLease, "member-lease-duration", 15*time.Second, "with PostgreSQL: how long after the last sign of life of a replica the others take over its shards; each renews its Lease three times as often")
 	set.StringSliceVar(&f.allow, "outbound-allow", nil, "address prefixes that models and APIs may be reached at although they are refused by default (loopback, link-local, …), such as 127.0.0.0/8")
 	set.StringSliceVar(&f.deny, "outbound-deny", nil, "further address prefixes that no model or API may be reached at")
 	set.IntVar(&f.workers, "workers", 64, "calls to models and APIs at the same time")
@@ -72,28 +73,44 @@ func (f *flags) run(ctx context.Context) error {
 		return fmt.Errorf("find the Kubernetes API server: %w", err)
 	}
 	config.QPS = -1 // the API server's own priority and fairness bounds us
+	where, err := f.where(log)
+	if err != nil {
+		return err
+	}
 	mgr, err := f.manager(config)
 	if err != nil {
 		return err
 	}
-	path, err := sqlitePath(f.journal)
-	if err != nil {
-		return err
-	}
-	j, err := sqlite.Open(ctx, path, sqlite.Options{})
+	j, err := where.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = j.Close() }()
-	if f.projections == "" {
-		f.projections = filepath.Join(filepath.Dir(path), "projections.db")
-	}
 	h, err := build(ctx, mgr, j, f, log)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = h.store.Close() }() // disposable
 	return mgr.Start(ctx)
+}
+
+// where returns the journal's location, and makes the other settings fit it.
+func (f *flags) where(log *slog.Logger) (location, error) {
+	l, err := f.password.locate("--journal", f.journal)
+	if err != nil {
+		return l, err
+	}
+	if f.projections == "" {
+		f.projections = l.projections()
+	}
+	if l.url != nil && f.leaderElect {
+		log.Info("--leader-elect is ignored: with a journal in PostgreSQL every replica works for its share of the shards")
+		f.leaderElect = false
+	}
+	if f.memberLease < 100*time.Millisecond {
+		return l, fmt.Errorf("--member-lease-duration %s: give at least 100ms", f.memberLease)
+	}
+	return l, nil
 }
 
 func (f *flags) manager(config *rest.Config) (manager.Manager, error) {
@@ -104,6 +121,7 @@ func (f *flags) manager(config *rest.Config) (manager.Manager, error) {
 		}
 	}
 	grace := stopWithin + 5*time.Second
+	warm := true // a standby has listed everything by the time it leads
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                        scheme,
 		Metrics:                       metricsserver.Options{BindAddress: f.metrics},
@@ -113,6 +131,7 @@ func (f *flags) manager(config *rest.Config) (manager.Manager, error) {
 		LeaderElectionNamespace:       f.leaderNamespace,
 		LeaderElectionReleaseOnCancel: true,
 		GracefulShutdownTimeout:       &grace,
+		Controller:                    ctrlconfig.Controller{EnableWarmup: &warm},
 		// Neither is listed nor watched: the operator has no right to, and needs none.
 		Client: client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}}}},
 	})

@@ -5,12 +5,9 @@ import (
 	"fmt"
 	"os/signal"
 	"runtime/debug"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
-
-	"github.com/edict-dev/edict/internal/journal/sqlite"
 )
 
 // root is the command line: the manager, and what looks after its journal.
@@ -35,41 +32,4 @@ func versionCommand() *cobra.Command {
 		}
 		fmt.Fprintln(cmd.OutOrStdout(), version)
 	}}
-}
-
-func journalCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "journal", Short: "Look after the journal"}
-	var from, to string
-	backup := &cobra.Command{
-		Use:   "backup",
-		Short: "Copy the journal into a new file, while the operator runs",
-		Long: "Copy the journal into a new file, in a state that it was in at one moment. The operator may run meanwhile.\n" +
-			"To restore, stop the operator, put the copy in the journal's place, and start it: projections are rebuilt by themselves.",
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			path, err := sqlitePath(from)
-			if err != nil {
-				return err
-			}
-			if err := sqlite.Backup(cmd.Context(), path, to); err != nil {
-				return err
-			}
-			fmt.Fprintln(cmd.OutOrStdout(), "copied to", to)
-			return nil
-		},
-	}
-	backup.Flags().StringVar(&from, "journal", defaultJournal, "the journal to copy")
-	backup.Flags().StringVar(&to, "to", "", "the file to write; it must not exist")
-	_ = backup.MarkFlagRequired("to") // it is defined above
-	cmd.AddCommand(backup)
-	return cmd
-}
-
-// sqlitePath returns the path of a sqlite:// URL.
-func sqlitePath(url string) (string, error) {
-	path, ok := strings.CutPrefix(url, "sqlite://")
-	if !ok || path == "" {
-		return "", fmt.Errorf("--journal %q: give it as sqlite:///path/to/journal.db", url)
-	}
-	return path, nil
 }

@@ -40,6 +40,9 @@ func TestACommandsIntentIsImmutable(t *testing.T) {
 		{"a key where there was none", "", "{spec: {idempotencyKey: k}}", "spec.idempotencyKey"},
 		{"another key", "{spec: {idempotencyKey: k}}", "{spec: {idempotencyKey: l}}", "spec.idempotencyKey"},
 		{"no key where there was one", "{spec: {idempotencyKey: k}}", "{spec: {idempotencyKey: null}}", "spec.idempotencyKey"},
+		{"what is settled", resolveBy(whoami(t)), "{spec: {resolve: {command: book-43}}}", "spec.resolve"},
+		{"how it is settled", resolveBy(whoami(t)), "{spec: {resolve: {outcome: RunAgain}}}", "spec.resolve"},
+		{"who settles it", resolveBy(whoami(t)), "{spec: {resolve: {by: ada}}}", "spec.resolve"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			command := create(t, object(t, "Command", c.before))

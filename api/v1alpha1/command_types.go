@@ -55,6 +55,43 @@ type CallAPICommand struct {
 	Arguments *apiextensionsv1.JSON `json:"arguments,omitempty"`
 }
 
+// ResolveOutcome is what a person says of an outcome that could not be known.
+// +kubebuilder:validation:Enum=Succeeded;Failed;RunAgain
+type ResolveOutcome string
+
+// The outcomes that can be said.
+const (
+	// ResolveSucceeded: the effect happened.
+	ResolveSucceeded ResolveOutcome = "Succeeded"
+	// ResolveFailed: the effect did not happen, and is not to happen.
+	ResolveFailed ResolveOutcome = "Failed"
+	// ResolveRunAgain: the command runs once more, under the same idempotency key.
+	ResolveRunAgain ResolveOutcome = "RunAgain"
+)
+
+// ResolveCommand settles a command of the same agent that ended as OutcomeUnknown, by what a person has found out.
+// It takes the verb resolve on commands, which the ClusterRole edict-command-resolver grants.
+type ResolveCommand struct {
+	// Command is the name of the Command whose outcome is unknown. If several commands of that name have an unknown
+	// outcome, it is the idempotency key of one, as its status has it.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Command string `json:"command"`
+
+	// Outcome of that command: Succeeded, Failed, or RunAgain, which lets it run once more under the same idempotency key.
+	Outcome ResolveOutcome `json:"outcome"`
+
+	// Reason says how you know, such as what the receiver has on record. It stays in the journal.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	Reason string `json:"reason"`
+
+	// By is your own name as Kubernetes knows it; kubectl auth whoami prints it. It stays in the journal.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	By string `json:"by"`
+}
+
 // RetryPolicy bounds the attempts at one effect, and at one decision.
 type RetryPolicy struct {
 	// MaxAttempts is the number of attempts, the first one included.
@@ -72,12 +109,13 @@ type RetryPolicy struct {
 }
 
 // CommandSpec is one explicit intent to change state. It is immutable but for cancel and ttlSecondsAfterFinished.
-// +kubebuilder:validation:XValidation:rule="(has(self.ask)?1:0)+(has(self.saveMemory)?1:0)+(has(self.forgetMemory)?1:0)+(has(self.callAPI)?1:0) == 1",message="spec must have exactly one of ask, saveMemory, forgetMemory and callAPI"
+// +kubebuilder:validation:XValidation:rule="(has(self.ask)?1:0)+(has(self.saveMemory)?1:0)+(has(self.forgetMemory)?1:0)+(has(self.callAPI)?1:0)+(has(self.resolve)?1:0) == 1",message="spec must have exactly one of ask, saveMemory, forgetMemory, callAPI and resolve"
 // +kubebuilder:validation:XValidation:rule="self.agentRef == oldSelf.agentRef",message="spec.agentRef is immutable; apply a command with another name instead"
 // +kubebuilder:validation:XValidation:rule="has(self.ask) == has(oldSelf.ask) && (!has(self.ask) || self.ask == oldSelf.ask)",message="spec.ask is immutable; apply a command with another name instead"
 // +kubebuilder:validation:XValidation:rule="has(self.saveMemory) == has(oldSelf.saveMemory) && (!has(self.saveMemory) || self.saveMemory == oldSelf.saveMemory)",message="spec.saveMemory is immutable; apply a command with another name instead"
 // +kubebuilder:validation:XValidation:rule="has(self.forgetMemory) == has(oldSelf.forgetMemory) && (!has(self.forgetMemory) || self.forgetMemory == oldSelf.forgetMemory)",message="spec.forgetMemory is immutable; apply a command with another name instead"
 // +kubebuilder:validation:XValidation:rule="has(self.callAPI) == has(oldSelf.callAPI) && (!has(self.callAPI) || self.callAPI == oldSelf.callAPI)",message="spec.callAPI is immutable; apply a command with another name instead"
+// +kubebuilder:validation:XValidation:rule="has(self.resolve) == has(oldSelf.resolve) && (!has(self.resolve) || self.resolve == oldSelf.resolve)",message="spec.resolve is immutable; apply a command with another name instead"
 // +kubebuilder:validation:XValidation:rule="has(self.idempotencyKey) == has(oldSelf.idempotencyKey) && (!has(self.idempotencyKey) || self.idempotencyKey == oldSelf.idempotencyKey)",message="spec.idempotencyKey is immutable; apply a command with another name instead"
 // +kubebuilder:validation:XValidation:rule="has(self.timeout) == has(oldSelf.timeout) && (!has(self.timeout) || duration(self.timeout) == duration(oldSelf.timeout))",message="spec.timeout is immutable; apply a command with another name instead"
 // +kubebuilder:validation:XValidation:rule="self.retry.maxAttempts == oldSelf.retry.maxAttempts && duration(self.retry.backoff) == duration(oldSelf.retry.backoff)",message="spec.retry is immutable; apply a command with another name instead"
@@ -101,6 +139,10 @@ type CommandSpec struct {
 	// CallAPI executes an operation of the agent's menu.
 	// +optional
 	CallAPI *CallAPICommand `json:"callAPI,omitempty"`
+
+	// Resolve settles a command that ended as OutcomeUnknown.
+	// +optional
+	Resolve *ResolveCommand `json:"resolve,omitempty"`
 
 	// IdempotencyKey under which the command runs at most once in the agent's stream. The default is
 	// the command's name and a hash of what it wants, so that applying the same manifest again runs nothing twice.
@@ -149,7 +191,7 @@ const (
 	CommandFailed CommandPhase = "Failed"
 	// CommandCancelled: it was stopped.
 	CommandCancelled CommandPhase = "Cancelled"
-	// CommandOutcomeUnknown: whether the effect happened cannot be known.
+	// CommandOutcomeUnknown: whether the effect happened cannot be known, until a command of type resolve settles it.
 	CommandOutcomeUnknown CommandPhase = "OutcomeUnknown"
 )
 
@@ -169,7 +211,7 @@ type CommandStatus struct {
 	// +optional
 	Phase CommandPhase `json:"phase,omitempty"`
 
-	// Type is the field of the spec that holds the intent: ask, saveMemory, forgetMemory or callAPI.
+	// Type is the field of the spec that holds the intent: ask, saveMemory, forgetMemory, callAPI or resolve.
 	// +optional
 	Type string `json:"type,omitempty"`
 

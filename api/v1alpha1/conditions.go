@@ -34,6 +34,8 @@ const (
 	ConditionDecided = "Decided"
 	// ConditionExecuted is True when the effect happened, False when it did not, Unknown when nobody can tell.
 	ConditionExecuted = "Executed"
+	// ConditionDeduplicated is True when an earlier object brought the same command: this one ran nothing, and its status mirrors what came of that.
+	ConditionDeduplicated = "Deduplicated"
 )
 
 // The condition types of a ContextView.
@@ -73,6 +75,14 @@ const (
 	ReasonSecretNotFound = "SecretNotFound"
 	// ReasonIdempotencyKeyConflict: another payload ran under the command's idempotency key.
 	ReasonIdempotencyKeyConflict = "IdempotencyKeyConflict"
+	// ReasonCommandNotFound: the object of a command that is to run again is gone.
+	ReasonCommandNotFound = "CommandNotFound"
+	// ReasonUnsettled: nobody has settled the unknown outcome. No condition has it: they keep the reason with which it became unknown.
+	ReasonUnsettled = "Unsettled"
+	// ReasonRanBefore surfaces on Deduplicated when the command had been accepted from an earlier object, and has ended.
+	ReasonRanBefore = "RanBefore"
+	// ReasonTakenOver surfaces on Deduplicated when the command was accepted from an earlier object, and has not ended: it goes on, and nothing of it is repeated.
+	ReasonTakenOver = "TakenOver"
 	// ReasonNameTaken: an object with the issued command's name exists and wants something else.
 	ReasonNameTaken = "NameTaken"
 	// ReasonNotAdmitted: the API server did not admit an issued command.

@@ -100,6 +100,7 @@ func TestTheOperatorMayDoItsWorkAndNoMore(t *testing.T) {
 		{"list", "edict.dev/agents", "anywhere", true},
 		{"update", "edict.dev/commands/status", "anywhere", true},
 		{"create", "edict.dev/commands", "anywhere", true},
+		{"resolve", "edict.dev/commands", "anywhere", false},
 		{"create", "events.k8s.io/events", "anywhere", true},
 		{"get", "/secrets", "anywhere", true},
 		{"update", "coordination.k8s.io/leases", "edict-system", true},
@@ -138,6 +139,17 @@ func TestViewersReadAndEditorsWriteAllButStatus(t *testing.T) {
 		aggregates(t, "edict-"+viewer, "view")
 		aggregates(t, "edict-"+editor, "edit", "admin")
 	}
+}
+
+func TestEditorsOfCommandsMayNotSettleOutcomesAndResolversMay(t *testing.T) {
+	ns := namespace(t, "resolvers")
+	bind(t, ns, "clerk", "ClusterRole", "edict-command-editor")
+	bind(t, ns, "judge", "ClusterRole", "edict-command-resolver")
+	may{"create", "edict.dev/commands", ns, true}.holds(t, "clerk")
+	may{"resolve", "edict.dev/commands", ns, false}.holds(t, "clerk")
+	may{"resolve", "edict.dev/commands", ns, true}.holds(t, "judge")
+	may{"create", "edict.dev/commands", ns, false}.holds(t, "judge")
+	aggregates(t, "edict-command-resolver", "admin")
 }
 
 // aggregates checks of which of Kubernetes' own roles a role is a part.

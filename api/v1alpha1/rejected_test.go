@@ -1,6 +1,8 @@
 package v1alpha1_test
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -29,10 +31,17 @@ func headers(list string) string {
 	return op(`{name: search, type: CallAPI, callAPI: {method: GET, url: "http://api.example.com", headersFrom: ` + list + `}}`)
 }
 
+// settling is a resolve command with one of its fields changed.
+func settling(change string) string {
+	field, _, _ := strings.Cut(change, ":")
+	all := map[string]string{"command": "command: book-42", "outcome": "outcome: Failed", "reason": "reason: nothing is on record", "by": "by: ada", field: change}
+	return "{spec: {ask: null, resolve: {" + strings.Join(slices.Sorted(maps.Values(all)), ", ") + "}}}"
+}
+
 var rejected = map[string][]rejection{
 	"Command": {
-		{"without an intent", "{spec: {ask: null}}", []string{"spec: Invalid value", "exactly one of ask, saveMemory, forgetMemory and callAPI"}},
-		{"with two intents", "{spec: {forgetMemory: {id: m}}}", []string{"exactly one of ask, saveMemory, forgetMemory and callAPI"}},
+		{"without an intent", "{spec: {ask: null}}", []string{"spec: Invalid value", "exactly one of ask, saveMemory, forgetMemory, callAPI and resolve"}},
+		{"with two intents", "{spec: {forgetMemory: {id: m}}}", []string{"exactly one of ask, saveMemory, forgetMemory, callAPI and resolve"}},
 		{"without an agent", "{spec: {agentRef: null}}", []string{"spec.agentRef: Required value"}},
 		{"of an agent without a name", "{spec: {agentRef: {name: ''}}}", []string{"spec.agentRef.name", "at least 1 chars long"}},
 		{"of an agent with too long a name", "{spec: {agentRef: {name: " + x(64) + "}}}", []string{"spec.agentRef.name: Too long", "63"}},
@@ -45,6 +54,14 @@ var rejected = map[string][]rejection{
 		{"that forgets something of no id", "{spec: {ask: null, forgetMemory: {id: ''}}}", []string{"spec.forgetMemory.id", "at least 1 chars long"}},
 		{"that calls no operation", "{spec: {ask: null, callAPI: {arguments: {}}}}", []string{"spec.callAPI.operation: Required value"}},
 		{"whose arguments are no object", "{spec: {ask: null, callAPI: {operation: search, arguments: [1]}}}", []string{"spec.callAPI.arguments", "must be of type object"}},
+		{"that settles nothing by name", settling("command: null"), []string{"spec.resolve.command: Required value"}},
+		{"that settles too long a name", settling("command: " + x(254)), []string{"spec.resolve.command: Too long", "253"}},
+		{"that settles without an outcome", settling("outcome: null"), []string{"spec.resolve.outcome: Required value"}},
+		{"that settles as something else", settling("outcome: Perhaps"), []string{"spec.resolve.outcome: Unsupported value", `"Succeeded", "Failed", "RunAgain"`}},
+		{"that settles without a reason", settling("reason: ''"), []string{"spec.resolve.reason", "at least 1 chars long"}},
+		{"that settles with too long a reason", settling("reason: " + x(1025)), []string{"spec.resolve.reason: Too long", "1024"}},
+		{"that nobody settles", settling("by: null"), []string{"spec.resolve.by: Required value"}},
+		{"that somebody of too long a name settles", settling("by: " + x(513)), []string{"spec.resolve.by: Too long", "512"}},
 		{"with too short a timeout", "{spec: {timeout: 10ms}}", []string{"spec.timeout", "must be between 100ms and 168h"}},
 		{"with too long a timeout", "{spec: {timeout: 169h}}", []string{"spec.timeout", "must be between 100ms and 168h"}},
 		{"with a negative timeout", "{spec: {timeout: -5s}}", []string{"spec.timeout", "must be between 100ms and 168h"}},

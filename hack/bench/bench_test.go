@@ -136,9 +136,9 @@ func TestFlags(t *testing.T) {
 
 func TestReportShowsTheTargetBesideTheFigure(t *testing.T) {
 	r := report{
-		options: options{workers: 16, objects: 2, rounds: 1},
-		machine: machine{CPUs: 2, Load: "0.10"},
-		journal: &journalResult{Appends1: 900, Appends64: 9000, Replay: 100000, SyncP50: 1.25, SyncP99: 9},
+		options:  options{workers: 16, objects: 2, rounds: 1},
+		machine:  machine{CPUs: 2, Load: "0.10"},
+		journals: []journalResult{{Store: "SQLite", Appends1: 900, Appends64: 9000, Replay: 100000, SyncP50: 1.25, SyncP99: 9}},
 		scenarios: []scenarioResult{{
 			scenario: scenarios[2],
 			bare:     []round{{PerSecond: 400, CPU: map[string]float64{cpuAPIServer: 3.5}}},

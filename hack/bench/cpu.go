@@ -28,15 +28,21 @@ type cpu map[string]time.Duration
 func readCPU(dir string) cpu {
 	c := cpu{}
 	c.add(cpuBench, os.Getpid())
-	for name, file := range map[string]string{
-		cpuOperator: "operator.pid", cpuAPIServer: "kube-apiserver.pid", cpuEtcd: "etcd.pid",
+	for name, files := range map[string]string{
+		cpuOperator: "operator-*.pid", cpuAPIServer: "kube-apiserver.pid", cpuEtcd: "etcd.pid",
 	} {
-		content, err := os.ReadFile(filepath.Join(dir, file))
+		found, err := filepath.Glob(filepath.Join(dir, files))
 		if err != nil {
 			continue
 		}
-		if pid, err := strconv.Atoi(strings.TrimSpace(string(content))); err == nil {
-			c.add(name, pid)
+		for _, file := range found {
+			content, err := os.ReadFile(file)
+			if err != nil {
+				continue
+			}
+			if pid, err := strconv.Atoi(strings.TrimSpace(string(content))); err == nil {
+				c.add(name, pid)
+			}
 		}
 	}
 	if stat, err := os.ReadFile("/proc/stat"); err == nil {
@@ -53,7 +59,7 @@ func (c cpu) add(name string, pid int) {
 		return
 	}
 	if spent, err := parseProcess(string(stat)); err == nil {
-		c[name] = spent
+		c[name] += spent
 	}
 }
 

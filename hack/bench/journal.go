@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/edict-dev/edict/internal/journal"
+	"github.com/edict-dev/edict/internal/journal/postgres"
 	"github.com/edict-dev/edict/internal/journal/sqlite"
 )
 
@@ -24,8 +25,9 @@ const (
 	syncBytes = 4096
 )
 
-// journalResult is what the journal and the disk below it do. Every append is one event and durable when it returns.
+// journalResult is what a store and the disk below it do. Every append is one event and durable when it returns.
 type journalResult struct {
+	Store     string  `json:"store"`
 	Appends1  float64 `json:"appendsPerSecond1Writer"`
 	Appends64 float64 `json:"appendsPerSecond64Writers"`
 	Replay    float64 `json:"replayEventsPerSecond"`
@@ -35,27 +37,52 @@ type journalResult struct {
 	SyncP99 float64 `json:"fsyncP99Millis"`
 }
 
-// measureJournal measures each figure for the time given.
-func measureJournal(ctx context.Context, dir string, each time.Duration) (*journalResult, error) {
-	r := &journalResult{}
+// measureJournals measures both stores, each figure for the time given.
+func measureJournals(ctx context.Context, dir string, each time.Duration) (all []journalResult, err error) {
+	embedded, err := sqlite.Open(ctx, filepath.Join(dir, "measured.db"), sqlite.Options{})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = embedded.Close() }() // nothing in it is of use to anybody
+	first, err := measureJournal(ctx, "SQLite", embedded, dir, each)
+	if err != nil {
+		return nil, err
+	}
+	database, err := startPostgres(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = firstOf(err, database.Close()) }()
+	if err := database.CreateDatabase(ctx, "measured"); err != nil {
+		return nil, err
+	}
+	server, err := postgres.Open(ctx, database.URL("measured"), postgres.Options{})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = server.Close() }() // as above
+	second, err := measureJournal(ctx, "PostgreSQL", server, dir, each)
+	return []journalResult{first, second}, err
+}
+
+// measureJournal measures one store. The fsync is measured first, on the disk that the store writes to.
+func measureJournal(ctx context.Context, store string, j journal.Journal, dir string, each time.Duration) (journalResult, error) {
+	r := journalResult{Store: store}
 	syncs, err := measureSync(ctx, filepath.Join(dir, "fsync"), each)
 	if err != nil {
-		return nil, err
+		return r, err
 	}
 	r.SyncP50, r.SyncP99 = millis(quantile(syncs, 0.50)), millis(quantile(syncs, 0.99))
-	j, err := sqlite.Open(ctx, filepath.Join(dir, "measured.db"), sqlite.Options{})
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = j.Close() }() // nothing in it is of use to anybody
-	if _, err := j.Claim(ctx, 0); err != nil {
-		return nil, err
+	for shard := range j.Shards() {
+		if _, err := j.Claim(ctx, shard); err != nil {
+			return r, err
+		}
 	}
 	if r.Appends1, err = measureAppends(ctx, j, 1, each); err != nil {
-		return nil, err
+		return r, err
 	}
 	if r.Appends64, err = measureAppends(ctx, j, 64, each); err != nil {
-		return nil, err
+		return r, err
 	}
 	r.Events, r.Replay, err = measureReplay(ctx, j)
 	return r, err

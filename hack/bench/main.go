@@ -85,7 +85,7 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&o.operator, "operator", filepath.Join("bin", "edict"), "the operator's binary; make build makes it")
 	flags.StringVar(&o.results, "results", filepath.Join("bin", "bench", "results.jsonl"), "the file that gets a JSON line for each result")
 	flags.DurationVar(&o.limit, "limit", 30*time.Minute, "the longest that everything may take")
-	names := append(scenarioNames(), journalOnly)
+	names := append(scenarioNames(), journalOnly, replicasOnly)
 	only := flags.String("only", "", "a comma-separated list of what to measure: "+strings.Join(names, ", ")+"; default: all")
 	quick := flags.Bool("quick", false, "one small round of each, in about a minute: to see that it works, not how fast")
 	if err := flags.Parse(args); err != nil {
@@ -132,13 +132,20 @@ func run(ctx context.Context, o options) (err error) {
 	out.add("machine", r.machine)
 	if o.wants(journalOnly) {
 		say("measuring the journal")
-		if r.journal, err = measureJournal(ctx, work, o.journal); err != nil {
+		if r.journals, err = measureJournals(ctx, work, o.journal); err != nil {
 			return fmt.Errorf("measure the journal: %w", cause(ctx, err))
 		}
-		out.add("journal", r.journal)
+		for _, j := range r.journals {
+			out.add("journal", j)
+		}
 	}
 	if r.scenarios, err = measureScenarios(ctx, o, work, out); err != nil {
 		return cause(ctx, err)
+	}
+	if o.wants(replicasOnly) {
+		if r.replicas, err = measureReplicas(ctx, o, work, out); err != nil {
+			return fmt.Errorf("measure replicas: %w", cause(ctx, err))
+		}
 	}
 	return r.write(os.Stdout)
 }

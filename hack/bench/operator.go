@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
@@ -26,9 +25,9 @@ type operator struct {
 	done    chan struct{} // closed when the process has ended
 }
 
-// startOperator starts `binary manager` with the journal in dir. pidFile is where whoever cleans up after a bench that
-// was killed looks for processes.
-func startOperator(ctx context.Context, binary, kubeconfig, dir, log, pidFile string) (*operator, error) {
+// startOperator starts `binary manager` with a journal. pidFile is where whoever cleans up after a bench that was killed
+// looks for processes.
+func startOperator(ctx context.Context, binary, kubeconfig, journal, log, pidFile string) (*operator, error) {
 	ports, err := freePorts(ctx, 3)
 	if err != nil {
 		return nil, err
@@ -41,7 +40,7 @@ func startOperator(ctx context.Context, binary, kubeconfig, dir, log, pidFile st
 	o := &operator{pidFile: pidFile, done: make(chan struct{})}
 	// It is stopped by stop, which lets it end in peace.
 	o.cmd = exec.CommandContext(context.WithoutCancel(ctx), binary, "manager",
-		"--journal=sqlite://"+filepath.Join(dir, "journal.db"),
+		"--journal="+journal,
 		"--outbound-allow="+loopback,
 		"--metrics-bind-address="+ports[0], "--health-probe-bind-address="+ports[1], "--query-bind-address="+ports[2])
 	o.cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
@@ -56,9 +55,8 @@ func startOperator(ctx context.Context, binary, kubeconfig, dir, log, pidFile st
 	return o, os.WriteFile(pidFile, []byte(strconv.Itoa(o.cmd.Process.Pid)), 0o600)
 }
 
-// while returns a context that also ends when the operator does, with that as its cause.
-func (o *operator) while(ctx context.Context) (context.Context, context.CancelCauseFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
+// whenEnded ends the context when the operator does, with that as its cause.
+func (o *operator) whenEnded(ctx context.Context, cancel context.CancelCauseFunc) {
 	go func() {
 		select {
 		case <-o.done:
@@ -66,7 +64,6 @@ func (o *operator) while(ctx context.Context) (context.Context, context.CancelCa
 		case <-ctx.Done():
 		}
 	}()
-	return ctx, cancel
 }
 
 // stop asks the operator to end, kills it if it does not, and returns when it is gone.

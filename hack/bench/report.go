@@ -33,8 +33,9 @@ func describeMachine() machine {
 type report struct {
 	options   options
 	machine   machine
-	journal   *journalResult // nil if not asked for
+	journals  []journalResult // none if not asked for, and so on
 	scenarios []scenarioResult
+	replicas  []replicasResult
 }
 
 // reportText is Markdown. A table's cells are padded by nobody: it is read rendered, or as it is.
@@ -77,15 +78,25 @@ Outside is the time from create to Complete=True less what the model's and the t
 | command | bare client's three writes | create to Complete | in the model | in the tool | outside |
 |---|---|---|---|---|---|
 {{range .Scenarios}}| {{.Single}} |
-{{end}}{{end}}{{if .Journal}}
-## Journal (SQLite)
+{{end}}{{end}}{{if .Replicas}}
+## Replicas
 
-One event of 300 bytes an append, durable when it returns; replay in pages of 500.
+Processes that share one PostgreSQL journal, on the same machine as the API server, the database and the users. The
+command is an {{.ReplicaTitle}}; {{.InFlight}} are in flight.
 
-| appends/s, 1 writer | appends/s, 64 writers | replay, events/s | fsync p50 ms | fsync p99 ms |
-|---|---|---|---|---|
-| {{.Journal}} |
-{{end}}`))
+| replicas | commands/s | ceiling/s | share |
+|---|---|---|---|
+{{range .Replicas}}| {{.}} |
+{{end}}{{end}}{{if .Journals}}
+## Journal
+
+One event of 300 bytes an append, durable when it returns; replay in pages of 500. The fsync is of 4 KiB at a file's end,
+in the store's own directory.
+
+| store | appends/s, 1 writer | appends/s, 64 writers | replay, events/s | fsync p50 ms | fsync p99 ms |
+|---|---|---|---|---|---|
+{{range .Journals}}| {{.}} |
+{{end}}{{end}}`))
 
 // reportPage is the report as its text wants it.
 type reportPage struct {
@@ -93,7 +104,8 @@ type reportPage struct {
 	InFlight, Objects, Rounds int
 	Scenarios                 []scenarioRow
 	Seconds, Background       string
-	Journal                   string
+	ReplicaTitle              string
+	Replicas, Journals        []string
 }
 
 // scenarioRow is one scenario's cells, ready to stand between the bars.
@@ -115,8 +127,12 @@ func (r *report) page() reportPage {
 		}
 	}
 	p.Background, p.Seconds = background.list("%.0f"), fmt.Sprintf("%.0f", seconds)
-	if j := r.journal; j != nil {
-		p.Journal = cells("%.0f", j.Appends1, j.Appends64, j.Replay) + " | " + cells("%.2f", j.SyncP50, j.SyncP99)
+	p.ReplicaTitle = replicaScenario().Title
+	for _, one := range r.replicas {
+		p.Replicas = append(p.Replicas, one.row())
+	}
+	for _, j := range r.journals {
+		p.Journals = append(p.Journals, j.Store+" | "+cells("%.0f", j.Appends1, j.Appends64, j.Replay)+" | "+cells("%.2f", j.SyncP50, j.SyncP99))
 	}
 	return p
 }
@@ -177,6 +193,12 @@ func (s scenarioResult) cpu(rounds []round, client string) string {
 func (s scenarioResult) single() string {
 	o := s.singleOperator
 	return s.scenario.Title + " | " + cells("%.2f", s.singleBare.Mean, o.Mean, o.Model, o.Tool, o.Mean-o.Model-o.Tool)
+}
+
+func (r replicasResult) row() string {
+	shares := r.shares()
+	return fmt.Sprintf("%d | %.0f | %.0f | %.2f (%.2f to %.2f)", r.Replicas, median(collect(r.operator, perSecond)), median(r.ceilings),
+		median(shares), slices.Min(shares), slices.Max(shares))
 }
 
 func perSecond(r round) float64 { return r.PerSecond }

@@ -28,7 +28,8 @@ type scenario struct {
 	// Children are the Commands that the operator creates for one.
 	Children int `json:"children"`
 
-	spec func(name string) edictv1.CommandSpec
+	spec  func(name string) edictv1.CommandSpec
+	agent func(name string) string // of the command with that name; nil: agentName
 }
 
 var scenarios = []scenario{
@@ -71,6 +72,9 @@ func script() scriptedmodel.Script {
 func (s scenario) command(name string) *edictv1.Command {
 	c := &edictv1.Command{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Spec: s.spec(name)}
 	c.Spec.AgentRef = edictv1.AgentReference{Name: agentName}
+	if s.agent != nil {
+		c.Spec.AgentRef.Name = s.agent(name)
+	}
 	return c
 }
 
@@ -79,14 +83,14 @@ func benchNamespace() *corev1.Namespace {
 	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
 }
 
-func benchAgent(model, tool string) *edictv1.Agent {
+func benchAgent(name, model, tool string) *edictv1.Agent {
 	parameters := `{"type":"object","required":["item"],"additionalProperties":false,"properties":{"item":{"type":"string","maxLength":200}}}`
 	return &edictv1.Agent{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: agentName},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
 		Spec: edictv1.AgentSpec{
 			Instructions: "You keep a small store and answer questions about what is in it.",
 			Model:        edictv1.Model{BaseURL: model + "/v1", Name: "scripted"},
-			ContextViews: []edictv1.ContextViewReference{{Name: agentName}},
+			ContextViews: []edictv1.ContextViewReference{{Name: name}},
 			Operations: []edictv1.Operation{
 				{Name: "save_memory", Type: edictv1.OperationSaveMemory},
 				{
@@ -100,11 +104,12 @@ func benchAgent(model, tool string) *edictv1.Agent {
 	}
 }
 
-func benchView() *edictv1.ContextView {
+// benchView is the view of the agent of its name.
+func benchView(name string) *edictv1.ContextView {
 	return &edictv1.ContextView{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: agentName},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
 		Spec: edictv1.ContextViewSpec{
-			AgentRef: edictv1.AgentReference{Name: agentName},
+			AgentRef: edictv1.AgentReference{Name: name},
 			Budget:   edictv1.Budget{Tokens: 500},
 			Blocks: []edictv1.Block{
 				{Name: "profile", Memories: &edictv1.MemoriesBlock{Kinds: []string{"preference"}, Limit: 3}},

@@ -29,6 +29,12 @@ const (
 	gonePatience = 2 * time.Minute
 )
 
+// setting is how the operator runs in a round.
+type setting struct {
+	replicas int    // processes, at least 1
+	journal  string // URL
+}
+
 // stage is the control plane with what every round needs, and the operator while it runs.
 type stage struct {
 	cluster   *cluster.Cluster
@@ -41,14 +47,16 @@ type stage struct {
 	work       string // directory of the cluster and the journal
 	log        string // what the operator prints
 
-	operator *operator // nil while it does not run
-	ended    *endings  // of commands; nil while the operator does not run
-	leave    func()    // ends the watch
+	setting   setting
+	operators []*operator // none while it does not run
+	ended     *endings    // of commands; nil while the operator does not run
+	leave     func()      // ends the watch
 }
 
 // newStage starts everything but the operator. When it returns an error nothing is left running.
 func newStage(ctx context.Context, o options, work string) (*stage, error) {
 	s := &stage{binary: o.operator, work: work, log: filepath.Join(filepath.Dir(o.results), "operator.log")}
+	s.setting = setting{replicas: 1, journal: "sqlite://" + filepath.Join(work, "journal.db")}
 	if err := s.start(ctx); err != nil {
 		return nil, firstOf(err, s.close())
 	}
@@ -77,9 +85,13 @@ func (s *stage) start(ctx context.Context) (err error) {
 	if s.kubeconfig, err = s.identity(ctx); err != nil {
 		return err
 	}
-	for _, object := range []client.Object{benchNamespace(), benchView(), benchAgent(s.servers.model.url, s.servers.tool.url)} {
+	return s.create(ctx, benchNamespace(), benchView(agentName), benchAgent(agentName, s.servers.model.url, s.servers.tool.url))
+}
+
+func (s *stage) create(ctx context.Context, objects ...client.Object) error {
+	for _, object := range objects {
 		if err := s.client.Create(ctx, object); err != nil {
-			return fmt.Errorf("create %s %s: %w", object.GetName(), object.GetObjectKind().GroupVersionKind().Kind, err)
+			return fmt.Errorf("create %T %s: %w", object, object.GetName(), err)
 		}
 	}
 	return nil
@@ -113,19 +125,25 @@ func (s *stage) identity(ctx context.Context) (string, error) {
 	return path, err
 }
 
-// startOperator starts the operator, and the watch that sees commands end.
-func (s *stage) startOperator(ctx context.Context) error {
-	pidFile := filepath.Join(s.work, "controlplane", "operator.pid")
-	o, err := startOperator(ctx, s.binary, s.kubeconfig, s.work, s.log, pidFile)
-	if err != nil {
-		return err
-	}
-	s.operator = o
-	running, leave := o.while(ctx)
+// startOperator starts the operator as it is set, and the watch that sees commands end.
+func (s *stage) startOperator(ctx context.Context) (err error) {
+	running, leave := context.WithCancelCause(ctx)
 	s.leave = func() { leave(context.Canceled) }
+	for i := range s.setting.replicas {
+		pidFile := filepath.Join(s.work, "controlplane", operatorPID(i))
+		o, err := startOperator(ctx, s.binary, s.kubeconfig, s.setting.journal, s.log, pidFile)
+		if err != nil {
+			return err
+		}
+		s.operators = append(s.operators, o)
+		o.whenEnded(running, leave)
+	}
 	s.ended, err = watchEndings(running, s.client)
 	return err
 }
+
+// operatorPID is the name of the pid file of the i-th process.
+func operatorPID(i int) string { return fmt.Sprintf("operator-%d.pid", i) }
 
 // ready waits until the agent and its view are Ready.
 func (s *stage) ready(ctx context.Context) error {
@@ -166,12 +184,15 @@ func (s *stage) stopOperator(ctx context.Context) error {
 }
 
 func (s *stage) halt() error {
-	if s.operator == nil {
+	if len(s.operators) == 0 {
 		return nil
 	}
 	s.leave()
-	err := s.operator.stop()
-	s.operator, s.ended = nil, nil
+	var err error
+	for _, o := range s.operators {
+		err = firstOf(err, o.stop())
+	}
+	s.operators, s.ended = nil, nil
 	return err
 }
 

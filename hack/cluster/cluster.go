@@ -58,10 +58,11 @@ type Cluster struct {
 	ownDir   bool   // dir is ours to remove
 	state    string // dir/controlplane: data, certificates, caches
 
-	guard   *guard
-	logs    *tail
-	stop    sync.Once
-	stopErr error
+	guard    *guard
+	logs     *tail
+	restarts sync.Mutex // one program is started again at a time
+	stop     sync.Once
+	stopErr  error
 }
 
 // Start starts the control plane and returns when it serves, its custom resources are established and, with
@@ -98,7 +99,7 @@ func (c *Cluster) start(ctx context.Context, opts Options) error {
 		return err
 	}
 	c.Kubeconfig = filepath.Join(c.dir, "kubeconfig")
-	if err := writeKubeconfig(c.Kubeconfig, c.Config, "default"); err != nil {
+	if err := WriteKubeconfig(c.Kubeconfig, c.Config, "default"); err != nil {
 		return err
 	}
 	if !opts.ControllerManager {

@@ -65,6 +65,7 @@ func TestControlPlane(t *testing.T) {
 	t.Run("a namespace that is deleted goes away", func(t *testing.T) { namespaceFinishes(ctx, t, client) })
 	t.Run("what a deleted owner owned is collected", func(t *testing.T) { ownedIsCollected(ctx, t, c) })
 	t.Run("a service account has the rights that RBAC grants and no others", func(t *testing.T) { rbacHolds(ctx, t, c) })
+	t.Run("etcd and the API server come back with their data", func(t *testing.T) { restartsKeepEverything(ctx, t, c) })
 	t.Run("the kubeconfig is its owner's alone", func(t *testing.T) {
 		info, err := os.Stat(c.Kubeconfig)
 		if err != nil || info.Mode().Perm() != 0o600 {
@@ -152,6 +153,49 @@ func rbacHolds(ctx context.Context, t *testing.T, c *cluster.Cluster) {
 	if err != nil || !strings.Contains(out, "system:serviceaccount:default:reader") {
 		t.Errorf("the kubeconfig authenticates as %s, %v", out, err)
 	}
+}
+
+func restartsKeepEverything(ctx context.Context, t *testing.T, c *cluster.Cluster) {
+	if _, err := c.Kubectl(ctx, "create", "configmap", "kept", "--from-literal=a=b"); err != nil {
+		t.Fatal(err)
+	}
+	config, _, err := c.TokenConfig(ctx, "default", "reader")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := processes(t, c)
+	if err := c.RestartEtcd(ctx, 100*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.RestartAPIServer(ctx, 100*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	if after := processes(t, c); after["etcd"] == before["etcd"] || after["kube-apiserver"] == before["kube-apiserver"] {
+		t.Errorf("they are the same processes: %v, before %v", after, before)
+	}
+	client, err := kubernetes.NewForConfig(config) // the address, the certificate and the token are good as before
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The restarted server fills its caches of RBAC after it is ready.
+	eventually(t, "the ConfigMap is there", func() bool {
+		list, err := client.CoreV1().ConfigMaps("default").List(ctx, metav1.ListOptions{FieldSelector: "metadata.name=kept"})
+		return err == nil && len(list.Items) == 1
+	})
+}
+
+// processes returns the process identifiers that the cluster has noted.
+func processes(t *testing.T, c *cluster.Cluster) map[string]string {
+	t.Helper()
+	noted := map[string]string{}
+	for _, name := range []string{"etcd", "kube-apiserver"} {
+		pid, err := os.ReadFile(filepath.Join(filepath.Dir(c.Kubeconfig), "controlplane", name+".pid"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		noted[name] = string(pid)
+	}
+	return noted
 }
 
 // eventually waits for what a controller does in its own time.

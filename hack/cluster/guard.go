@@ -50,11 +50,13 @@ func startGuard(dir, disposable string) (*guard, error) {
 	return g, nil
 }
 
-// wrap returns a program that notes its process identifier for the guard and then becomes the given binary.
+// wrap returns a program that notes its process identifier for the guard, and its arguments, one a line, for who starts
+// it again, and then becomes the given binary.
 func (g *guard) wrap(binary string) (string, error) {
 	path := filepath.Join(g.dir, filepath.Base(binary)+".sh")
 	pidFile := filepath.Join(g.dir, filepath.Base(binary)+".pid")
-	script := fmt.Sprintf("#!/bin/sh\necho $$ >%s\nexec %s \"$@\"\n", quote(pidFile), quote(binary))
+	argsFile := filepath.Join(g.dir, filepath.Base(binary)+".args")
+	script := fmt.Sprintf("#!/bin/sh\necho $$ >%s\nprintf '%%s\\n' \"$@\" >%s\nexec %s \"$@\"\n", quote(pidFile), quote(argsFile), quote(binary))
 	return path, os.WriteFile(path, []byte(script), 0o700)
 }
 

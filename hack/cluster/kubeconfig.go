@@ -37,14 +37,15 @@ func (c *Cluster) TokenConfig(ctx context.Context, namespace, serviceAccount str
 	config.QPS, config.Burst = c.Config.QPS, c.Config.Burst
 
 	path := filepath.Join(c.dir, fmt.Sprintf("kubeconfig-%s-%s", namespace, serviceAccount))
-	if err := writeKubeconfig(path, config, namespace); err != nil {
+	if err := WriteKubeconfig(path, config, namespace); err != nil {
 		return nil, "", err
 	}
 	return config, path, nil
 }
 
-// writeKubeconfig writes what config says as a kubeconfig that only its owner may read.
-func writeKubeconfig(path string, config *rest.Config, namespace string) error {
+// WriteKubeconfig writes what config says, with the namespace that it is used in, as a kubeconfig that only its owner may
+// read.
+func WriteKubeconfig(path string, config *rest.Config, namespace string) error {
 	const name = "edict"
 	kubeconfig := clientcmdapi.NewConfig()
 	kubeconfig.Clusters[name] = &clientcmdapi.Cluster{

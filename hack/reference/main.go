@@ -148,7 +148,7 @@ func (s *sources) event(method *ast.FuncDecl) {
 func (s *sources) eventsPage() string {
 	var page strings.Builder
 	page.WriteString("# Journal events\n\n" + generated + "Every event that a journal may hold, with the fields of its data. " +
-		"A record adds position, stream, sequence, time, epoch, and as subject the command's key. Types are listed below the events.\n")
+		"A record adds shard, position, stream, sequence, time, epoch, the hash of the stream's record before it, and as subject the command's key. Types are listed below the events.\n")
 	names := slices.Clone(s.events)
 	for i := 0; i < len(names); i++ {
 		fmt.Fprintf(&page, "\n## %s%s\n\n%s\n", names[i], s.versions[names[i]], s.docs[names[i]])

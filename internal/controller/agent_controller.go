@@ -45,6 +45,9 @@ type agentScope struct {
 
 // Reconcile looks at one Agent.
 func (r *AgentReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	if here, err := r.Engine.Holds(ctx, req.Namespace, req.Name); err != nil || !here {
+		return ctrl.Result{}, err
+	}
 	var live edictv1.Agent
 	if err := r.Get(ctx, req.NamespacedName, &live); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
@@ -61,6 +64,9 @@ func (r *AgentReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 		if failed := step(ctx, s); err == nil {
 			err = failed
 		}
+	}
+	if elsewhere(err) {
+		return ctrl.Result{}, nil
 	}
 	s.conclude(err)
 	if failed := r.publish(ctx, &live, s.object); failed != nil {

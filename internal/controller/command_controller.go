@@ -13,6 +13,7 @@ import (
 	edictv1 "github.com/edict-dev/edict/api/v1alpha1"
 	"github.com/edict-dev/edict/internal/agent"
 	"github.com/edict-dev/edict/internal/execution"
+	"github.com/edict-dev/edict/internal/failpoint"
 	"github.com/edict-dev/edict/internal/fault"
 )
 
@@ -50,6 +51,9 @@ func (r *CommandReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 		}
 		return ctrl.Result{}, err
 	}
+	if here, err := r.Engine.Holds(ctx, live.Namespace, live.Spec.AgentRef.Name); err != nil || !here {
+		return ctrl.Result{}, err
+	}
 	if !live.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, r.Engine.Withdraw(ctx, live.Namespace, live.Name)
 	}
@@ -57,12 +61,15 @@ func (r *CommandReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 		return r.expire(ctx, &live)
 	}
 	s := &commandScope{object: live.DeepCopy(), order: orderOf(&live)}
-	err := s.run(ctx, r.resolve, r.submit, r.issue)
+	err := s.run(ctx, r.follow, r.resolve, r.submit, r.issue)
+	if elsewhere(err) {
+		return ctrl.Result{}, nil
+	}
 	s.mirror(err)
 	if failed := r.publish(ctx, &live, s); failed != nil {
 		return translate(failed)
 	}
-	if settled(s.object) {
+	if settled(s.object) || ended(s.object) && (err == nil || fault.Is(err, fault.Wait)) {
 		return r.expire(ctx, s.object)
 	}
 	if err == nil {
@@ -89,9 +96,15 @@ func (s *commandScope) run(ctx context.Context, steps ...func(context.Context, *
 	return nil
 }
 
-// settled reports whether the status says how the command ended, of this spec.
-func settled(c *edictv1.Command) bool {
+// ended reports whether the status says how the command ended, of this spec.
+func ended(c *edictv1.Command) bool {
 	return agent.Phase(c.Status.Phase).Final() && c.Status.ObservedGeneration == c.Generation
+}
+
+// settled reports whether the status says how the command ended, and nothing can
+// change that any more: an unknown outcome may be settled, which the engine tells.
+func settled(c *edictv1.Command) bool {
+	return ended(c) && c.Status.Phase != edictv1.CommandOutcomeUnknown
 }
 
 // withdraw stops a command whose object is gone. The cache of a process that just
@@ -125,16 +138,17 @@ func (r *CommandReconciler) expire(ctx context.Context, c *edictv1.Command) (ctr
 // news that people should see now. The Event goes first: a status that says the
 // command ended implies that its Event was made.
 func (r *CommandReconciler) publish(ctx context.Context, live *edictv1.Command, s *commandScope) error {
-	if !s.newsworthy(&live.Status, r.Now()) {
+	if !s.newsworthy(&live.Status, r.Now()) || equality.Semantic.DeepEqual(live.Status, s.object.Status) {
 		return nil
 	}
 	if err := r.announce(ctx, s); err != nil {
 		return err
 	}
-	if equality.Semantic.DeepEqual(live.Status, s.object.Status) {
-		return nil
-	}
 	// An update, not a patch: the resource version in it refuses to overwrite a
 	// newer status with one made from a stale object.
-	return client.IgnoreNotFound(r.Status().Update(ctx, s.object))
+	if err := r.Status().Update(ctx, s.object); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	failpoint.Hit(failpoint.StatusWritten)
+	return nil
 }

@@ -20,7 +20,6 @@ const maxResponse = 4096
 // way of its saying anything. It is the one place where a Command's status is made.
 func (s *commandScope) mirror(err error) {
 	status := &s.object.Status
-	meta.RemoveStatusCondition(&status.Conditions, edictv1.ConditionStalled) // set again below if it still holds
 	status.ObservedGeneration = s.object.Generation
 	status.Type = string(s.order.Intent.Type)
 	status.IdempotencyKey = s.order.Key
@@ -56,23 +55,48 @@ func (s *commandScope) mirrorCommand(c *agent.Command) {
 	for _, m := range c.Marks {
 		s.set(string(m.Stage), markStatus(c, m), m.Reason, fmt.Sprintf("%s [event %d]", strings.TrimSuffix(m.Message, " "), m.Sequence), m.Time)
 	}
+	s.deduplicate(c)
 	s.summarise(c)
 }
 
-// markStatus is Unknown for an effect of which nobody can tell.
+// deduplicate says that another object brought the command, and this one ran
+// nothing. Of a command whose origin was not recorded it claims nothing.
+func (s *commandScope) deduplicate(c *agent.Command) {
+	if c.Origin == "" || c.Origin == string(s.object.UID) {
+		return
+	}
+	ran := fmt.Sprintf("An earlier object brought this command, which was accepted at %s", c.AcceptedAt.Format(time.RFC3339))
+	if c.Name != s.object.Name {
+		ran = fmt.Sprintf("The object %q brought this command, which was accepted at %s", c.Name, c.AcceptedAt.Format(time.RFC3339))
+	}
+	reason, now := edictv1.ReasonTakenOver, "has not ended; it goes on, and nothing of it is repeated."
+	if c.Phase.Final() {
+		reason, now = edictv1.ReasonRanBefore, fmt.Sprintf("ended at %s. Nothing was run again; this status says what came of it.", c.FinishedAt.Format(time.RFC3339))
+	}
+	// The journal does not record that nothing happened: since when it holds is when the object was created.
+	s.set(edictv1.ConditionDeduplicated, metav1.ConditionTrue, reason,
+		ran+" and "+now+" To run it again, apply it under another name, or with a spec.idempotencyKey of its own.", s.object.CreationTimestamp.Time)
+}
+
+// markStatus is Unknown for an effect of which nobody can tell, also while it is run again.
 func markStatus(c *agent.Command, m agent.Mark) metav1.ConditionStatus {
 	switch {
 	case m.Passed:
 		return metav1.ConditionTrue
-	case m.Stage == agent.StageExecuted && c.Phase == agent.OutcomeUnknown:
+	case m.Stage == agent.StageExecuted && (c.Phase == agent.OutcomeUnknown || !c.Phase.Final()):
 		return metav1.ConditionUnknown
 	}
 	return metav1.ConditionFalse
 }
 
-// summarise sets the conditions that kstatus and people read first.
+// summarise sets the conditions that kstatus and people read first. Failed goes
+// when an unknown outcome is settled otherwise.
 func (s *commandScope) summarise(c *agent.Command) {
+	if c.Phase == agent.Succeeded || !c.Phase.Final() {
+		meta.RemoveStatusCondition(&s.object.Status.Conditions, edictv1.ConditionFailed)
+	}
 	if !c.Phase.Final() {
+		s.object.Status.FinishedAt = nil
 		reason, message := progress(c)
 		s.moving(metav1.ConditionUnknown, reason, message, c.AcceptedAt)
 		return
@@ -81,6 +105,7 @@ func (s *commandScope) summarise(c *agent.Command) {
 	s.object.Status.FinishedAt = &finished
 	if c.Phase == agent.Succeeded {
 		meta.RemoveStatusCondition(&s.object.Status.Conditions, edictv1.ConditionReconciling)
+		meta.RemoveStatusCondition(&s.object.Status.Conditions, edictv1.ConditionStalled)
 		s.set(edictv1.ConditionReady, metav1.ConditionTrue, edictv1.ReasonSucceeded, c.Message, c.FinishedAt)
 		s.set(edictv1.ConditionComplete, metav1.ConditionTrue, edictv1.ReasonSucceeded, c.Message, c.FinishedAt)
 		return
@@ -137,13 +162,14 @@ func (s *commandScope) mirrorFault(f *fault.Error) {
 // missing reports whether the reason is that something named does not exist.
 func missing(reason string) bool {
 	switch reason {
-	case edictv1.ReasonAgentNotFound, edictv1.ReasonViewNotFound, edictv1.ReasonSecretNotFound, edictv1.ReasonViewOfOtherAgent:
+	case edictv1.ReasonAgentNotFound, edictv1.ReasonCommandNotFound, edictv1.ReasonViewNotFound, edictv1.ReasonSecretNotFound, edictv1.ReasonViewOfOtherAgent:
 		return true
 	}
 	return false
 }
 
 func (s *commandScope) moving(ready metav1.ConditionStatus, reason, message string, at time.Time) {
+	meta.RemoveStatusCondition(&s.object.Status.Conditions, edictv1.ConditionStalled)
 	s.set(edictv1.ConditionReady, ready, reason, message, at)
 	s.set(edictv1.ConditionReconciling, metav1.ConditionTrue, reason, message, at)
 }
@@ -159,7 +185,7 @@ func (s *commandScope) failed(reason, message string, at time.Time) {
 func (s *commandScope) set(kind string, status metav1.ConditionStatus, reason, message string, at time.Time) {
 	setCondition(&s.object.Status.Conditions, metav1.Condition{
 		Type: kind, Status: status, Reason: reason, Message: message,
-		ObservedGeneration: s.object.Generation, LastTransitionTime: metav1.NewTime(at),
+		ObservedGeneration: s.object.Generation, LastTransitionTime: metav1.NewTime(at.Truncate(time.Second)), // as the API server keeps it
 	})
 }
 

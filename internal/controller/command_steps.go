@@ -14,7 +14,9 @@ import (
 
 	edictv1 "github.com/edict-dev/edict/api/v1alpha1"
 	"github.com/edict-dev/edict/internal/agent"
+	"github.com/edict-dev/edict/internal/defect"
 	"github.com/edict-dev/edict/internal/execution"
+	"github.com/edict-dev/edict/internal/failpoint"
 	"github.com/edict-dev/edict/internal/fault"
 )
 
@@ -22,9 +24,35 @@ import (
 // at again, should the watch not tell.
 const slowly = 30 * time.Second
 
+// follow looks whether an unknown outcome was settled since the status said that
+// it is unknown. It asks the stream that the status names, and no other: whatever
+// became of that, such an object never comes through a door by itself again.
+func (r *CommandReconciler) follow(ctx context.Context, s *commandScope) error {
+	status := &s.object.Status
+	if status.Phase != edictv1.CommandOutcomeUnknown {
+		return nil
+	}
+	c, err := r.Engine.Told(ctx, status.Stream, s.order.Key)
+	switch {
+	case err != nil:
+		return err
+	case c != nil && !c.Phase.Final():
+		return nil // it was let run again, or its ask goes on
+	case c != nil:
+		s.receipt = execution.Receipt{Stream: status.Stream, Command: c}
+	}
+	if c == nil || c.Phase == agent.OutcomeUnknown {
+		return fault.NewWait(slowly, edictv1.ReasonUnsettled, "The outcome is unknown until a command of type resolve settles it.")
+	}
+	return nil
+}
+
 // resolve finds the agent. A command of an agent that is gone may have ended
 // before that, and then the journal still says how.
 func (r *CommandReconciler) resolve(ctx context.Context, s *commandScope) error {
+	if s.receipt.Command != nil {
+		return nil
+	}
 	var found edictv1.Agent
 	key := types.NamespacedName{Namespace: s.object.Namespace, Name: s.object.Spec.AgentRef.Name}
 	err := r.Get(ctx, key, &found)
@@ -57,6 +85,9 @@ func (r *CommandReconciler) submit(ctx context.Context, s *commandScope) error {
 	if s.receipt.Command != nil {
 		return nil
 	}
+	if err := r.findTarget(ctx, s); err != nil {
+		return err
+	}
 	receipt, err := r.Engine.Submit(ctx, profileOf(s.agent), s.order, s.object.Spec.Cancel)
 	s.receipt = receipt
 	switch {
@@ -66,6 +97,26 @@ func (r *CommandReconciler) submit(ctx context.Context, s *commandScope) error {
 		return fault.NewWait(slowly, edictv1.ReasonAgentSuspended, "Agent %q is suspended; the command is accepted when spec.suspend is false again.", s.agent.Name)
 	}
 	return late(receipt.Late)
+}
+
+// findTarget holds a resolve command that lets another run again until the object
+// of that one is there: a command whose object is gone is stopped.
+func (r *CommandReconciler) findTarget(ctx context.Context, s *commandScope) error {
+	settle := s.object.Spec.Resolve
+	if settle == nil || settle.Outcome != edictv1.ResolveRunAgain {
+		return nil
+	}
+	name, err := r.Engine.Unsettled(ctx, s.object.Namespace, s.agent.Name, settle.Command)
+	if err != nil || name == "" {
+		return err // with nothing to settle, the door says so
+	}
+	var target edictv1.Command
+	err = r.Live.Get(ctx, types.NamespacedName{Namespace: s.object.Namespace, Name: name}, &target)
+	if apierrors.IsNotFound(err) {
+		return fault.NewWait(slowly, edictv1.ReasonCommandNotFound,
+			"The object of command %q is gone, and a command without its object is stopped. Apply it again as it was, and it runs again by itself; or settle it as Failed.", name)
+	}
+	return err
 }
 
 // late returns why an accepted command cannot move on just now. Only the journal
@@ -107,6 +158,7 @@ func (r *CommandReconciler) ensure(ctx context.Context, s *commandScope, child a
 			return r.refuse(ctx, s, child, edictv1.ReasonNotAdmitted,
 				"The API server did not admit the issued command: an admission policy or the kind's own rules say no. The operator's log says more.", err)
 		case err == nil:
+			failpoint.Hit(failpoint.ChildCreated)
 			return nil
 		}
 	}
@@ -169,7 +221,7 @@ func issuedObject(parent *edictv1.Command, child agent.IssuedCommand) *edictv1.C
 // recorded holds: an edited intent is another intent under the same key.
 func orderOf(c *edictv1.Command) agent.Order {
 	o := agent.Order{
-		Name: c.Name, Intent: intentOf(&c.Spec), Timeout: 5 * time.Minute,
+		Name: c.Name, Intent: intentOf(&c.Spec), Timeout: 5 * time.Minute, Origin: string(c.UID),
 		Retry: agent.Retry{MaxAttempts: 3, Backoff: time.Second},
 	}
 	if c.Spec.Timeout != nil {
@@ -188,6 +240,9 @@ func orderOf(c *edictv1.Command) agent.Order {
 		o.Key = c.Spec.IdempotencyKey
 	default:
 		o.Key = agent.DefaultKey(c.Name, o.Intent)
+		if defect.TrustCache {
+			o.Key += "@" + c.ResourceVersion
+		}
 	}
 	return o
 }
@@ -200,6 +255,9 @@ func intentOf(spec *edictv1.CommandSpec) agent.Intent {
 		return agent.NewIntent(agent.SaveMemory, agent.SaveMemoryPayload{Kind: spec.SaveMemory.Kind, Content: spec.SaveMemory.Content})
 	case spec.ForgetMemory != nil:
 		return agent.NewIntent(agent.ForgetMemory, agent.ForgetMemoryPayload{ID: spec.ForgetMemory.ID})
+	case spec.Resolve != nil:
+		return agent.NewIntent(agent.Resolve, agent.ResolvePayload{Command: spec.Resolve.Command,
+			Outcome: agent.Settlement(spec.Resolve.Outcome), Reason: spec.Resolve.Reason, By: spec.Resolve.By})
 	}
 	payload := agent.CallAPIPayload{Operation: spec.CallAPI.Operation}
 	if spec.CallAPI.Arguments != nil {

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	edictv1 "github.com/edict-dev/edict/api/v1alpha1"
+	"github.com/edict-dev/edict/internal/execution"
 	"github.com/edict-dev/edict/internal/fault"
 	"github.com/edict-dev/edict/internal/journal"
 )
@@ -27,6 +28,9 @@ func translate(err error) (ctrl.Result, error) {
 	}
 	if apierrors.IsConflict(err) {
 		return ctrl.Result{RequeueAfter: 20 * time.Millisecond}, nil // the cache will have the newer object
+	}
+	if elsewhere(err) {
+		return ctrl.Result{}, nil
 	}
 	f := fault.Of(err)
 	switch f.Kind {
@@ -42,10 +46,16 @@ func translate(err error) (ctrl.Result, error) {
 	return ctrl.Result{}, err
 }
 
+// elsewhere reports whether the agent's shard is another replica's, which looks at the object.
+func elsewhere(err error) bool {
+	f := fault.Of(err)
+	return f != nil && f.Reason == execution.NotHere
+}
+
 // unexpected says in a fixed sentence what kind of failure is being retried; the log has the error itself.
 func unexpected(err error) (reason, message string) {
 	if errors.Is(err, journal.ErrUnavailable) {
-		return edictv1.ReasonJournalUnavailable, "The journal cannot be written to, so nothing is decided or executed; nothing is lost. Free space on, or remount, the operator's journal volume; this goes on by itself."
+		return edictv1.ReasonJournalUnavailable, "The journal cannot be written to, so nothing is decided or executed; nothing is lost. Free space on, or remount, the operator's journal volume, or bring its database back; this goes on by itself."
 	}
 	return edictv1.ReasonUnexpected, "An unexpected failure; it is tried again. The operator's log says more."
 }

@@ -16,6 +16,7 @@ import (
 
 	edictv1 "github.com/edict-dev/edict/api/v1alpha1"
 	"github.com/edict-dev/edict/internal/agent"
+	"github.com/edict-dev/edict/internal/execution"
 	"github.com/edict-dev/edict/internal/fault"
 )
 
@@ -31,6 +32,7 @@ type Freshness interface {
 // its output ConfigMap. It reads the journal's projections, and appends nothing.
 type ContextViewReconciler struct {
 	client.Client
+	Engine    *execution.Engine
 	Views     *Views
 	Freshness Freshness
 	Recorder  events.EventRecorder
@@ -50,6 +52,9 @@ func (r *ContextViewReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 	var live edictv1.ContextView
 	if err := r.Get(ctx, req.NamespacedName, &live); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if here, err := r.Engine.Holds(ctx, live.Namespace, live.Spec.AgentRef.Name); err != nil || !here {
+		return ctrl.Result{}, err
 	}
 	if !live.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, nil // the ConfigMap is owned, and goes with it

@@ -101,11 +101,11 @@ func (h *house) build() {
 	}}
 	h.engine = execution.New(execution.Options{
 		Journal: h.journal, Authorise: policy.Authorise, Contexts: views, Secrets: secrets, Decider: h, Caller: h,
-		Poke: func(_, command string) { h.news <- command }, Health: func(error) {}, Lost: func() {},
+		Poke: func(_, command string) { h.news <- command }, Health: func(error) {}, Lost: func(int) {},
 	})
 	h.commands = &CommandReconciler{Client: c, Live: h.api, Engine: h.engine, Now: h.clock.Now}
 	h.agents = &AgentReconciler{Client: c, Engine: h.engine, Secrets: secrets, Recorder: silent{}, Now: h.clock.Now, CheckMenu: func(agent.Profile) error { return nil }}
-	h.views = &ContextViewReconciler{Client: c, Views: views, Freshness: h.store, Recorder: silent{}}
+	h.views = &ContextViewReconciler{Client: c, Engine: h.engine, Views: views, Freshness: h.store, Recorder: silent{}}
 }
 
 // close ends the life; the journal is left as it is at that moment.

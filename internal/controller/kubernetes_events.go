@@ -16,6 +16,7 @@ import (
 
 	edictv1 "github.com/edict-dev/edict/api/v1alpha1"
 	"github.com/edict-dev/edict/internal/agent"
+	"github.com/edict-dev/edict/internal/failpoint"
 )
 
 // reporter is the controller that Kubernetes Events name.
@@ -39,15 +40,36 @@ func (r *CommandReconciler) announce(ctx context.Context, s *commandScope) error
 		ObjectMeta: metav1.ObjectMeta{Namespace: object.Namespace, Name: eventName(object.Name, string(object.UID), s.receipt.Stream, object.Status.Sequence)},
 		Regarding: corev1.ObjectReference{APIVersion: edictv1.GroupVersion.String(), Kind: "Command",
 			Namespace: object.Namespace, Name: object.Name, UID: object.UID, ResourceVersion: object.ResourceVersion},
-		Type: kind, Reason: ready.Reason, Action: "Execute", Note: cut(ready.Message, 1000),
-		EventTime:           metav1.NewMicroTime(ready.LastTransitionTime.Time),
+		Type: kind, Reason: ready.Reason, Action: "Execute", Note: noteOf(object, ready),
+		EventTime:           metav1.NewMicroTime(s.endedAt(ready)),
 		ReportingController: reporter, ReportingInstance: cut("edict-"+instance, 128),
 	}
 	err := r.Create(ctx, event)
 	if apierrors.IsAlreadyExists(err) || apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
 		return nil
 	}
+	if err == nil {
+		failpoint.Hit(failpoint.EventCreated)
+	}
 	return err
+}
+
+// noteOf says how the command ended, and first of all if that was not the object's doing.
+func noteOf(object *edictv1.Command, ready *metav1.Condition) string {
+	note := ready.Message
+	if before := meta.FindStatusCondition(object.Status.Conditions, edictv1.ConditionDeduplicated); before != nil {
+		note = before.Message + " " + note
+	}
+	return cut(note, 1000)
+}
+
+// endedAt returns when the command ended, as the journal says. Ready may be False
+// for longer: since its outcome was unknown.
+func (s *commandScope) endedAt(ready *metav1.Condition) time.Time {
+	if c := s.receipt.Command; c != nil {
+		return c.FinishedAt
+	}
+	return ready.LastTransitionTime.Time
 }
 
 // endOf returns when a command ended: as the journal says, or, of one that never

@@ -155,7 +155,7 @@ func (h *house) settle() []error {
 	for {
 		before, again := h.all(), false
 		for i := range before {
-			if settled(&before[i]) {
+			if ended(&before[i]) {
 				continue
 			}
 			result, err := h.lookAt(before[i].Name)
@@ -166,7 +166,7 @@ func (h *house) settle() []error {
 			again = again || err != nil || result.RequeueAfter > 0 && result.RequeueAfter < quietFor
 		}
 		after := h.all()
-		if !slices.ContainsFunc(after, func(c edictv1.Command) bool { return !settled(&c) }) {
+		if !slices.ContainsFunc(after, func(c edictv1.Command) bool { return !ended(&c) }) {
 			return failures
 		}
 		if !again && len(after) == len(before) {

@@ -159,6 +159,40 @@ func (r *Reconcilers) viewsOfAgent(ctx context.Context, a client.Object) []recon
 	return requests
 }
 
+// RingShards lets everything be looked at whose agent is in one of the shards,
+// which this process holds from now on. What was rung before it held them was
+// not looked at. Before the caches run it does nothing: the first listing looks
+// at everything.
+func (r *Reconcilers) RingShards(ctx context.Context, shards []int) {
+	ring := func(bell *Doorbell, o client.Object, agent string) {
+		shard, err := r.Agents.Engine.Shard(ctx, o.GetNamespace(), agent)
+		if err != nil || slices.Contains(shards, shard) {
+			bell.Ring(client.ObjectKeyFromObject(o)) // if the shard is not known now, the reconciler asks again
+		}
+	}
+	var agents edictv1.AgentList
+	if r.Agents.List(ctx, &agents, client.UnsafeDisableDeepCopy) == nil {
+		for i := range agents.Items {
+			ring(&r.Doorbells.Agents, &agents.Items[i], agents.Items[i].Name)
+		}
+	}
+	var views edictv1.ContextViewList
+	if r.Views.List(ctx, &views, client.UnsafeDisableDeepCopy) == nil {
+		for i := range views.Items {
+			ring(&r.Doorbells.Views, &views.Items[i], views.Items[i].Spec.AgentRef.Name)
+		}
+	}
+	var commands edictv1.CommandList
+	if r.Commands.List(ctx, &commands, client.UnsafeDisableDeepCopy) == nil {
+		for i := range commands.Items {
+			// One that has ended waits for nothing but its time to live.
+			if c := &commands.Items[i]; !settled(c) || c.Spec.TTLSecondsAfterFinished != nil {
+				ring(&r.Doorbells.Commands, c, c.Spec.AgentRef.Name)
+			}
+		}
+	}
+}
+
 // RingViews lets the views of an agent be looked at, that much later and once,
 // however often it is called meanwhile. Before the caches run it does nothing.
 func (r *Reconcilers) RingViews(agent types.NamespacedName, after time.Duration) {

@@ -11,6 +11,9 @@ import (
 	"github.com/edict-dev/edict/internal/journal"
 )
 
+// closingKey is the key of the batch that closes a stream.
+const closingKey = "agent-deleted"
+
 // Summary is what an agent's stream says of the agent as a whole.
 type Summary struct {
 	Stream       string
@@ -33,13 +36,19 @@ func (e *Engine) Summary(ctx context.Context, p agent.Profile) (Summary, error) 
 	return Summary{Stream: st.id, Sequence: s.Sequence, Open: len(s.Open), Today: s.TokensOn(e.Now()), LastDecision: s.LastDecision}, nil
 }
 
-// Stream returns the name of the agent's newest stream.
+// Stream returns the name of the agent's newest stream: of its first life that
+// was not closed. It asks the journal, whoever holds the agent's shard.
 func (e *Engine) Stream(ctx context.Context, namespace, agentName string) (string, error) {
-	st, err := e.open(ctx, name{namespace, agentName})
-	if err != nil {
-		return "", err
+	for life := 1; ; life++ {
+		id := agent.StreamName(namespace, agentName, life)
+		_, closed, err := e.Journal.Find(ctx, id, closingKey)
+		if err != nil {
+			return "", fmt.Errorf("find the end of stream %s: %w", id, err)
+		}
+		if !closed {
+			return id, nil
+		}
 	}
-	return st.id, nil
 }
 
 // Retire ends a deleted agent: its open commands are stopped, and unless retain
@@ -84,7 +93,7 @@ func (e *Engine) close(ctx context.Context, st *stream) error {
 		return fault.NewConflict("StreamMoved", "Stream %s moved on while it was being closed.", st.id)
 	}
 	b := batch(st.id, "", 0, []agent.Event{agent.AgentDeleted{}})
-	b.Key, b.Expected = "agent-deleted", head
+	b.Key, b.Expected = closingKey, head
 	records, err := e.append(ctx, b)
 	var version *journal.VersionError
 	var duplicate *journal.DuplicateKeyError

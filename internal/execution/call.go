@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/edict-dev/edict/internal/agent"
+	"github.com/edict-dev/edict/internal/defect"
+	"github.com/edict-dev/edict/internal/failpoint"
 	"github.com/edict-dev/edict/internal/fault"
 	"github.com/edict-dev/edict/internal/journal"
 )
@@ -30,16 +32,18 @@ func (e *Engine) decide(st *stream, c *agent.Command, p agent.Profile) error {
 		}
 	}
 	// One request may be followed by one that repairs the answer.
-	attempt := c.StartAttempt(e.Now(), step, 2*p.Model.Timeout)
+	attempt, bound := e.attempt(c, step, 2*p.Model.Timeout)
 	first, err := e.record(st, c, append(events, attempt), blobs...)
 	if err != nil || !first {
 		return err
 	}
-	ctx, cut := context.WithDeadline(e.ctx, attempt.Deadline)
+	ctx, cut := bound(e.ctx)
 	defer cut()
 	st.setCut(c.Key, cut)
 	started := time.Now()
+	failpoint.Hit(failpoint.ModelAsked)
 	answer, err := e.Decider.Decide(ctx, inquiry)
+	failpoint.Hit(failpoint.ModelAnswered)
 	st.setCut(c.Key, nil)
 	if errors.Is(err, context.Canceled) {
 		// The ask was cancelled, and the next look ends it; or the operator is stopping, and the next process asks again
@@ -61,6 +65,20 @@ func (e *Engine) decide(st *stream, c *agent.Command, p agent.Profile) error {
 		return e.settle(st, c.Key, attempt.Attempt, func(c *agent.Command) []agent.Event { return c.Undecided(e.Now(), o, answer.Usage) })
 	}
 	return e.settle(st, c.Key, attempt.Attempt, func(c *agent.Command) []agent.Event { return c.Decided(made, p) }, request)
+}
+
+// limit bounds a call.
+type limit func(context.Context) (context.Context, context.CancelFunc)
+
+// attempt returns the event that makes an attempt durable, and what bounds the
+// call: its deadline, measured from here by a clock that nobody can set.
+func (e *Engine) attempt(c *agent.Command, step int, timeout time.Duration) (agent.AttemptStarted, limit) {
+	now, began := e.Now(), time.Now()
+	attempt := c.StartAttempt(now, step, timeout)
+	left := attempt.Deadline.Sub(now)
+	return attempt, func(ctx context.Context) (context.Context, context.CancelFunc) {
+		return context.WithTimeout(ctx, left-time.Since(began))
+	}
 }
 
 // contexts builds the agent's views at no less than the newest event about the ask and what it issued.
@@ -123,14 +141,27 @@ func (e *Engine) execute(st *stream, c *agent.Command, p agent.Profile) error {
 		}
 		request.Headers = append(request.Headers, APIHeader{Name: h.Name, Value: value})
 	}
-	attempt := c.StartAttempt(e.Now(), 0, op.Call.Timeout)
+	attempt, bound := e.attempt(c, 0, op.Call.Timeout)
+	var outcome agent.Outcome
+	if defect.ActFirst {
+		outcome = e.call(bound, request)
+	}
 	first, err := e.record(st, c, []agent.Event{attempt})
 	if err != nil || !first {
 		return err
 	}
-	// A call that is under way when the engine stops is let finish: its outcome is worth the wait.
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(e.ctx), attempt.Deadline)
-	defer cancel()
-	outcome := e.Caller.Call(ctx, request)
+	if !defect.ActFirst {
+		outcome = e.call(bound, request)
+	}
 	return e.settle(st, c.Key, attempt.Attempt, func(c *agent.Command) []agent.Event { return c.Executed(e.Now(), outcome) })
+}
+
+// call makes the request of an attempt that is durable. One that is under way
+// when the engine stops is let finish: its outcome is worth the wait.
+func (e *Engine) call(bound limit, request APIRequest) agent.Outcome {
+	ctx, cancel := bound(context.WithoutCancel(e.ctx))
+	defer cancel()
+	failpoint.Hit(failpoint.CallSent)
+	defer failpoint.Hit(failpoint.CallAnswered)
+	return e.Caller.Call(ctx, request)
 }

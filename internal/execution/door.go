@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/edict-dev/edict/internal/agent"
 	"github.com/edict-dev/edict/internal/fault"
@@ -37,7 +38,7 @@ func (e *Engine) Submit(ctx context.Context, p agent.Profile, o agent.Order, can
 	if c.Intent.Digest() != o.Intent.Digest() {
 		return Receipt{Stream: st.id}, conflict(o.Key, fmt.Sprintf("command %q (event %d)", c.Name, c.Sequence))
 	}
-	if cancel && c.Cancel == "" && !c.Phase.Final() {
+	if cancel && c.Cancel == "" && !c.CancelOverruled && !c.Phase.Final() {
 		c, err = e.stop(ctx, st, c.Key, "CancelRequested")
 		if err != nil {
 			return Receipt{Stream: st.id}, err
@@ -67,8 +68,9 @@ func (e *Engine) adopt(st *stream, p agent.Profile) {
 	}
 }
 
-// find returns the order's command: open, ended, or accepted just now.
-func (e *Engine) find(ctx context.Context, st *stream, o agent.Order, suspended bool) (*agent.Command, error) {
+// admit returns the order's command: open, ended, or accepted just now. It
+// returns a VersionError if the command depends on others, and the stream moved.
+func (e *Engine) admit(ctx context.Context, st *stream, o agent.Order, suspended bool) (*agent.Command, error) {
 	st.door.RLock()
 	defer st.door.RUnlock()
 	st.mu.Lock()
@@ -85,13 +87,12 @@ func (e *Engine) find(ctx context.Context, st *stream, o agent.Order, suspended 
 		st.mu.Unlock()
 		return nil, conflict(o.Key, "a command that an ask issued")
 	}
-	approval := e.Authorise(st.profile, o.Intent, issued)
-	events := st.state.Accept(o, approval)
+	b := st.accept(o, e.Authorise(st.profile, o.Intent, issued))
 	st.mu.Unlock()
 	if suspended {
 		return e.recall(ctx, st, o.Key)
 	}
-	records, err := e.append(ctx, batch(st.id, o.Key, 0, events))
+	records, err := e.append(ctx, b)
 	var duplicate *journal.DuplicateKeyError
 	switch {
 	case errors.As(err, &duplicate):
@@ -117,12 +118,13 @@ func (e *Engine) snapshot(st *stream, key string, records []journal.Record) (*ag
 	if c := st.known(key); c != nil {
 		return c.Clone(), nil
 	}
-	return fold(records)
+	return fold(slices.DeleteFunc(records, func(r journal.Record) bool { return r.Subject != key }))
 }
 
-// known returns a command that is open or ended just now, or nil. The caller holds the lock.
+// known returns a command that is open, to be settled, or ended just now, or nil.
+// The caller holds the lock.
 func (st *stream) known(key string) *agent.Command {
-	if c := st.state.Open[key]; c != nil {
+	if c := st.current(key); c != nil {
 		return c
 	}
 	return st.ended.byKey[key]
@@ -195,9 +197,9 @@ func (e *Engine) Refuse(ctx context.Context, namespace, agentName string, child 
 	}
 	st.mu.Lock()
 	order := agent.Order{Name: child.Name, Key: child.Key, Intent: child.Intent, Retry: agent.Retry{MaxAttempts: 1}}
-	events := st.state.Accept(order, a)
+	b := st.accept(order, a)
 	st.mu.Unlock()
-	records, err := e.append(ctx, batch(st.id, child.Key, 0, events))
+	records, err := e.append(ctx, b)
 	var duplicate *journal.DuplicateKeyError
 	if err != nil && !errors.As(err, &duplicate) {
 		return fmt.Errorf("refuse %s: %w", child.Key, err)
@@ -255,11 +257,7 @@ func (e *Engine) Recall(ctx context.Context, namespace, agentName, key string) (
 		if err != nil || head == 0 {
 			return command, stream, err
 		}
-		records, err := e.Journal.ReadSubject(ctx, id, key)
-		if err != nil {
-			return nil, "", fmt.Errorf("read command %s of stream %s: %w", key, id, err)
-		}
-		c, err := fold(records)
+		c, err := e.Told(ctx, id, key)
 		if err != nil {
 			return nil, "", err
 		}

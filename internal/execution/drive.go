@@ -12,14 +12,19 @@ import (
 	"github.com/edict-dev/edict/internal/journal"
 )
 
-// lateAfter is when a command that could not be moved on is looked at again.
-const lateAfter = time.Second
+const (
+	// lateAfter is when a command that could not be moved on is looked at again.
+	lateAfter = time.Second
+	// restAtMost bounds a rest: a time to wait for is one of the wall clock, which
+	// may be set meanwhile, and a timer does not notice.
+	restAtMost = time.Minute
+)
 
 // schedule lets an open command move: one goroutine at a time drives it.
 func (e *Engine) schedule(st *stream, key string) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if st.state.Open[key] == nil || e.ctx.Err() != nil {
+	if st.state.Open[key] == nil || st.left || e.ctx.Err() != nil {
 		if r := st.runs[key]; r != nil && !r.active {
 			r.stopTimer()
 			delete(st.runs, key)
@@ -63,7 +68,7 @@ func (e *Engine) drive(st *stream, key string, r *run) {
 		st.mu.Lock()
 		r.again = false
 		action := st.next(key, e.Now())
-		resting := action.Kind == agent.Rest || e.ctx.Err() != nil
+		resting := action.Kind == agent.Rest || st.left || e.ctx.Err() != nil
 		if resting {
 			e.rest(st, key, r, action.At)
 			st.mu.Unlock()
@@ -79,7 +84,7 @@ func (e *Engine) drive(st *stream, key string, r *run) {
 			e.rest(st, key, r, e.Now().Add(waitOf(err)))
 		}
 		st.mu.Unlock()
-		if news {
+		if news && reasonOf(err) != NotHere {
 			e.Poke(st.namespace, c.Name)
 		}
 		if err != nil {
@@ -111,14 +116,22 @@ func (st *stream) next(key string, now time.Time) agent.Action {
 func (e *Engine) rest(st *stream, key string, r *run, at time.Time) {
 	r.active = false
 	switch {
-	case st.state.Open[key] == nil || e.ctx.Err() != nil:
+	case st.state.Open[key] == nil || st.left || e.ctx.Err() != nil:
 		delete(st.runs, key)
 	case r.again:
 		r.active = true
 		e.work.Go(func() { e.drive(st, key, r) })
 	case !at.IsZero():
-		r.timer = time.AfterFunc(max(at.Sub(e.Now()), time.Millisecond), func() { e.schedule(st, key) })
+		wait := min(max(at.Sub(e.Now()), time.Millisecond), e.relook)
+		r.timer = time.AfterFunc(wait, func() { e.schedule(st, key) })
 	}
+}
+
+func reasonOf(err error) string {
+	if f := fault.Of(err); f != nil {
+		return f.Reason
+	}
+	return ""
 }
 
 func waitOf(err error) time.Duration {
@@ -131,8 +144,7 @@ func waitOf(err error) time.Duration {
 func (e *Engine) act(st *stream, c *agent.Command, p agent.Profile, action agent.Action) error {
 	switch action.Kind {
 	case agent.Record:
-		_, err := e.record(st, c, action.Events)
-		return err
+		return e.recordAt(st, c, action)
 	case agent.Decide:
 		return e.slot(func() error { return e.decide(st, c, p) })
 	case agent.Execute:
@@ -155,20 +167,36 @@ func (e *Engine) slot(call func() error) error {
 // record appends events about the command as it was seen. It reports false if
 // somebody else was first; the state has then caught up.
 func (e *Engine) record(st *stream, c *agent.Command, events []agent.Event, blobs ...journal.Blob) (bool, error) {
+	if st.hasLeft() {
+		return false, notHere(st.name, nil)
+	}
 	b := batch(st.id, c.Key, c.Version, events)
 	b.Blobs = blobs
+	return e.write(st, c, b)
+}
+
+func (st *stream) hasLeft() bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.left
+}
+
+func (e *Engine) write(st *stream, c *agent.Command, b journal.Batch) (bool, error) {
 	ctx := context.WithoutCancel(e.ctx) // an append that is under way when the engine stops is let finish
 	records, err := e.append(ctx, b)
 	var duplicate *journal.DuplicateKeyError
 	if err != nil && !errors.As(err, &duplicate) {
-		return false, fmt.Errorf("record %T of %s: %w", events[0], c.Key, err)
+		return false, fmt.Errorf("record %s of %s: %w", b.Events[0].Type, c.Key, err)
 	}
 	return err == nil, e.take(ctx, st, records, "")
 }
 
 // settle records how an attempt ended, however long the journal refuses: the
-// outcome is known here and nowhere else. Only the process's end, or another
-// writer's claim, loses it; the attempt is then found open.
+// outcome is known here and nowhere else. It does so also after the shard was
+// lost, from the state as this process knows it, unless somebody who was allowed
+// to has closed the attempt meanwhile. Only the process's end loses the outcome,
+// or a store that takes nothing from a writer whose epoch is over; the attempt is
+// then found open.
 func (e *Engine) settle(st *stream, key string, attempt int, outcome func(c *agent.Command) []agent.Event, blobs ...journal.Blob) error {
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 		st.mu.Lock()
@@ -179,7 +207,9 @@ func (e *Engine) settle(st *stream, key string, attempt int, outcome func(c *age
 		}
 		c = c.Clone()
 		st.mu.Unlock()
-		done, err := e.record(st, c, outcome(c), blobs...)
+		b := batch(st.id, key, c.Version, outcome(c))
+		b.Blobs, b.Late = blobs, true
+		done, err := e.write(st, c, b)
 		switch {
 		case done && err == nil:
 			return nil

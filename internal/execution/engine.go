@@ -9,7 +9,6 @@ package execution
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -65,8 +64,8 @@ type Options struct {
 	Poke func(namespace, command string)
 	// Health is told when the journal stops taking writes (an error), and when it takes them again (nil). It must not block.
 	Health func(error)
-	// Lost is told that another writer has claimed the journal: nothing can be recorded from then on.
-	Lost func()
+	// Lost is told that another process has claimed a shard that this one held: nothing starts for it from then on. It must not block.
+	Lost func(shard int)
 
 	Workers int              // calls to models and receivers at the same time; default 64
 	Now     func() time.Time // default time.Now
@@ -78,18 +77,22 @@ type Engine struct {
 	Options
 	ctx    context.Context // ends with Stop
 	cancel context.CancelFunc
-	ready  chan struct{} // closed when the journal is claimed
 	work   sync.WaitGroup
 	slots  chan struct{}
 	ill    atomic.Pointer[error] // the journal's last refusal, nil when it takes writes
+	relook time.Duration         // see restAtMost
 
+	holding sync.Mutex // held by Hold
 	mu      sync.Mutex
-	streams map[name]*stream
+	streams map[name]*stream // of the shards that are held
+	epochs  map[int]int64    // of the shards that are held
+	shards  map[name]int     // of the agents that were asked for
 }
 
 type name struct{ namespace, agent string }
 
-// New returns an engine. It does nothing until Start, and then until a command is submitted.
+// New returns an engine. It works for nobody until it holds shards, see Hold, and
+// then it does nothing until a command is submitted.
 func New(o Options) *Engine {
 	if o.Workers <= 0 {
 		o.Workers = 64
@@ -101,30 +104,8 @@ func New(o Options) *Engine {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Engine{Options: o, ctx: ctx, cancel: cancel, ready: make(chan struct{}),
-		slots: make(chan struct{}, o.Workers), streams: map[name]*stream{}}
-}
-
-// Start claims the journal: from then on this process is its writer, and
-// Submit, which waits for it, goes on. It is called once.
-func (e *Engine) Start(ctx context.Context) error {
-	epoch, err := e.Journal.Claim(ctx, 0)
-	if err != nil {
-		return fmt.Errorf("claim the journal: %w", err)
-	}
-	e.Log.Info("this process writes the journal", "epoch", epoch)
-	close(e.ready)
-	return nil
-}
-
-// started waits for Start.
-func (e *Engine) started(ctx context.Context) error {
-	select {
-	case <-e.ready:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return &Engine{Options: o, ctx: ctx, cancel: cancel, slots: make(chan struct{}, o.Workers), relook: restAtMost,
+		streams: map[name]*stream{}, epochs: map[int]int64{}, shards: map[name]int{}}
 }
 
 // Stop ends the engine: no new attempt starts, requests to models are cut off
@@ -151,26 +132,11 @@ func (e *Engine) Healthy() error {
 	return nil
 }
 
-// append appends, and keeps watch on the journal's health.
-func (e *Engine) append(ctx context.Context, b journal.Batch) ([]journal.Record, error) {
-	records, err := e.Journal.Append(ctx, b)
-	switch {
-	case errors.Is(err, journal.ErrFenced):
-		e.cancel()
-		e.Lost()
-	case errors.Is(err, journal.ErrUnavailable):
-		if e.ill.Swap(&err) == nil {
-			e.Health(err)
-			e.work.Go(e.nurse)
-		}
-	}
-	return records, err
-}
-
-// nurse probes a journal that refused a write until it takes one.
+// nurse probes a journal that refused a write until it takes one. A process that
+// holds no shard is told so by a store that works.
 func (e *Engine) nurse() {
 	for e.sleep(time.Second) {
-		if e.Journal.Check(e.ctx) == nil {
+		if err := e.Journal.Check(e.ctx); err == nil || errors.Is(err, journal.ErrFenced) {
 			e.ill.Store(nil)
 			e.Health(nil)
 			e.wake()

@@ -31,6 +31,7 @@ type world struct {
 	objects map[string]agent.Order // the Command objects, by name
 	asked   map[string]int         // requests to the model, by ask and step
 	called  map[string]int         // requests to the receiver, by key
+	rung    []string               // commands that the engine had news of
 }
 
 func newWorld(t *testing.T) *world {
@@ -58,6 +59,7 @@ type process struct {
 	*world
 	engine  *Engine
 	journal journal.Journal
+	as      agent.Profile // what it submits objects with
 	bell    chan string
 	done    chan struct{}
 }
@@ -92,29 +94,37 @@ func (w *world) open() journal.Journal {
 
 // start begins a life over the journal, which wrap may make faulty.
 func (w *world) start(wrap func(journal.Journal) journal.Journal) *process {
-	p := &process{world: w, journal: w.open(), bell: make(chan string, 1000), done: make(chan struct{})}
-	j := p.journal
+	opened := w.open()
+	j := opened
 	if wrap != nil {
 		j = wrap(j)
 	}
+	p := w.run(j)
+	p.journal = opened
+	if err := p.engine.Start(context.Background()); err != nil {
+		w.t.Fatal(err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for name := range w.objects {
+		p.bell <- name
+	}
+	return p
+}
+
+// run begins a life that holds no shard yet.
+func (w *world) run(j journal.Journal) *process {
+	p := &process{world: w, journal: j, as: profile, bell: make(chan string, 1000), done: make(chan struct{})}
 	p.engine = New(Options{
 		Journal: j, Contexts: w, Decider: w, Caller: w, Secrets: w,
 		Authorise: func(p agent.Profile, i agent.Intent, _ bool) agent.Approval {
 			op, _ := p.Operation(i.CallAPI().Operation)
 			return agent.Approval{Allowed: true, Effect: op.Effect, Message: "allowed"}
 		},
-		Poke:   func(_, command string) { p.bell <- command },
-		Health: func(error) {}, Lost: func() {},
+		Poke:   func(_, command string) { p.rang(command); p.bell <- command },
+		Health: func(error) {}, Lost: func(int) {},
 	})
-	if err := p.engine.Start(context.Background()); err != nil {
-		w.t.Fatal(err)
-	}
 	go p.control()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for name := range w.objects {
-		p.bell <- name
-	}
 	return p
 }
 
@@ -131,7 +141,10 @@ func (p *process) control() {
 			if !ok {
 				continue
 			}
-			receipt, err := p.engine.Submit(context.Background(), profile, o, false)
+			receipt, err := p.engine.Submit(context.Background(), p.as, o, false)
+			if fault.Of(err) != nil && fault.Of(err).Reason == NotHere {
+				continue // it is rung when the shard is held
+			}
 			if err != nil {
 				time.AfterFunc(5*time.Millisecond, func() { p.bell <- name })
 				continue
@@ -175,7 +188,7 @@ func askOrder(name, conversation string) agent.Order {
 // wait returns the command once it has ended.
 func (p *process) wait(o agent.Order) *agent.Command {
 	p.t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for time.Now().Before(deadline) {
 		c, _, err := p.engine.Recall(context.Background(), "travel", "concierge", o.Key)
 		if err == nil && c != nil && c.Phase.Final() {
@@ -320,12 +333,6 @@ func TestCancelCutsTheModelOff(t *testing.T) {
 	if c := p.wait(o); c.Phase != agent.Cancelled {
 		t.Errorf("got %s", c.Phase)
 	}
-}
-
-type deciderFunc func(ctx context.Context, q agent.Inquiry) (agent.Answer, error)
-
-func (f deciderFunc) Decide(ctx context.Context, q agent.Inquiry) (agent.Answer, error) {
-	return f(ctx, q)
 }
 
 func TestWhatDoesNotFitIntoAnEventIsRefusedAndNotTriedForever(t *testing.T) {

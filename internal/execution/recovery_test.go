@@ -214,3 +214,9 @@ func TestAnOutcomeIsKeptUntilTheDiskTakesIt(t *testing.T) {
 		}
 	}
 }
+
+type deciderFunc func(ctx context.Context, q agent.Inquiry) (agent.Answer, error)
+
+func (f deciderFunc) Decide(ctx context.Context, q agent.Inquiry) (agent.Answer, error) {
+	return f(ctx, q)
+}

@@ -27,6 +27,8 @@ const (
 	ReasonParametersInvalid = "ParametersInvalid"
 	// ReasonAskNotIssuable: an agent decided to ask, which only people and programs may.
 	ReasonAskNotIssuable = "AskNotIssuable"
+	// ReasonResolveNotIssuable: an agent decided to settle an outcome, which only people may.
+	ReasonResolveNotIssuable = "ResolveNotIssuable"
 	// ReasonTypeUnknown: no rule knows the command's type.
 	ReasonTypeUnknown = "CommandTypeUnknown"
 )
@@ -60,6 +62,8 @@ func Authorise(profile agent.Profile, intent agent.Intent, issued bool) agent.Ap
 		return authoriseMemory(profile, intent, issued)
 	case agent.CallAPI:
 		return authoriseCall(profile, intent.CallAPI())
+	case agent.Resolve:
+		return authoriseResolve(profile, intent.Resolve(), issued)
 	}
 	return refuse(agent.NonIdempotent, ReasonTypeUnknown, "Commands of the type %q are not known to this version of Edict.", bound(string(intent.Type), 60))
 }
@@ -104,6 +108,19 @@ func authoriseMemory(profile agent.Profile, intent agent.Intent, issued bool) ag
 	}
 	return refuse(agent.Internal, ReasonOperationUnknown, "The menu of the agent %s has no operation of type %s. %s Add one to spec.operations if the agent may do this.",
 		profile.Name, typeName(intent.Type), menu(profile, ""))
+}
+
+// authoriseResolve lets people settle outcomes. That the author has the right to,
+// and is who spec.resolve.by says, was asked when the Command was created.
+func authoriseResolve(profile agent.Profile, payload agent.ResolvePayload, issued bool) agent.Approval {
+	if issued {
+		return refuse(agent.Internal, ReasonResolveNotIssuable, "The agent %s decided to settle an outcome; only people do that.", profile.Name)
+	}
+	switch payload.Outcome {
+	case agent.SettledSucceeded, agent.SettledFailed, agent.RunAgain:
+		return allow(agent.Internal, "Whoever is allowed the verb resolve on commands may settle an unknown outcome.")
+	}
+	return refuse(agent.Internal, ReasonArgumentsInvalid, "The outcome of a resolve command is Succeeded, Failed or RunAgain. Correct spec.resolve.outcome %s", applyAgain)
 }
 
 func authoriseCall(profile agent.Profile, payload agent.CallAPIPayload) agent.Approval {

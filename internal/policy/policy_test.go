@@ -44,6 +44,8 @@ func TestAuthorise(t *testing.T) {
 	save := agent.NewIntent(agent.SaveMemory, agent.SaveMemoryPayload{Kind: "preference", Content: "window seats"})
 	forget := agent.NewIntent(agent.ForgetMemory, agent.ForgetMemoryPayload{ID: "mem-1"})
 	ask := agent.NewIntent(agent.Ask, agent.AskPayload{Conversation: "ada", Message: "hello"})
+	settle := agent.NewIntent(agent.Resolve, agent.ResolvePayload{Command: "pay-1", Outcome: agent.RunAgain, Reason: "it was not paid", By: "ada"})
+	perhaps := agent.NewIntent(agent.Resolve, agent.ResolvePayload{Command: "pay-1", Outcome: "Perhaps", Reason: "who knows", By: "ada"})
 	const person, decision = false, true
 
 	for _, test := range []struct {
@@ -84,6 +86,9 @@ func TestAuthorise(t *testing.T) {
 		{"an operation of another type", concierge, call("save_memory", `{}`), decision, false, agent.NonIdempotent, ReasonOperationUnknown, `"save_memory" of type CallAPI`},
 		{"no operation", concierge, call("", `{}`), person, false, agent.NonIdempotent, ReasonOperationUnknown, "by the name that the command gives"},
 		{"an unreadable payload", concierge, agent.Intent{Type: agent.CallAPI, Payload: json.RawMessage(`[`)}, person, false, agent.NonIdempotent, ReasonOperationUnknown, "Its menu has"},
+		{"a person settles an outcome", agent.Profile{}, settle, person, true, agent.Internal, "", "verb resolve on commands"},
+		{"an agent settles an outcome", concierge, settle, decision, false, agent.Internal, ReasonResolveNotIssuable, "only people do that"},
+		{"a person settles an outcome as something else", concierge, perhaps, person, false, agent.Internal, ReasonArgumentsInvalid, "Succeeded, Failed or RunAgain. Correct spec.resolve.outcome and apply"},
 		{"an unknown type", concierge, agent.Intent{Type: "dance"}, person, false, agent.NonIdempotent, ReasonTypeUnknown, `"dance"`},
 		{"a schema that cannot be used", concierge, call("broken", `{}`), person, false, agent.Idempotent, ReasonParametersInvalid, "operation broken cannot be used as a JSON Schema"},
 

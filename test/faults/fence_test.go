@@ -1,0 +1,87 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/edict-dev/edict/test/faults/history"
+)
+
+// TestFencedWriter pauses a replica just before it accepts a command, deletes the command, so that no other replica
+// accepts it in its place, and lets the replica go on when another one has written its shard: only the fence is left to
+// refuse what it then appends.
+func TestFencedWriter(t *testing.T) {
+	t.Parallel()
+	c := started(t)
+	f := newFindings("a fenced writer")
+	c.report.add(f)
+	if err := usurp(t.Context(), c, f, ""); err != nil {
+		t.Error(err)
+	}
+	f.fail(t)
+}
+
+func usurp(ctx context.Context, c *campaign, f *findings, defect string) error {
+	w, err := c.newWorld(ctx, worldOptions{store: onPostgres, defect: defect})
+	defer func() {
+		if err := w.close(); err != nil {
+			f.violate("close: %v", err)
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	deleted := newSave("deleted", "concierge", "deleted")
+	if err := w.create(ctx, append(w.concierge("concierge"), deleted)...); err != nil {
+		return err
+	}
+	const place = "append:CommandAccepted"
+	usurped, err := w.newOperator(ctx, "usurped")
+	if err != nil {
+		return err
+	}
+	if err := usurped.start(place + "=stop"); err != nil {
+		return err
+	}
+	if !usurped.stops(place, reachWithin) {
+		return errors.New(place + " was not reached")
+	}
+	f.inject("SIGSTOP at a failpoint", 1)
+	if err := w.plane.client.Delete(ctx, deleted); client.IgnoreNotFound(err) != nil {
+		return err
+	}
+	usurper, err := w.newOperator(ctx, "usurper")
+	if err != nil {
+		return err
+	}
+	if err := usurper.start(""); err != nil {
+		return err
+	}
+	if err := w.create(ctx, newSave("kept", "concierge", "kept")); err != nil {
+		return err
+	}
+	commands, err := w.ended(ctx, 1, endWithin)
+	if err != nil {
+		f.violate("%v", err)
+		return nil
+	}
+	if err := usurped.life.Continue(); err != nil {
+		return err
+	}
+	time.Sleep(2 * awake)
+	records, err := readAll(ctx, w.store)
+	if err != nil {
+		return err
+	}
+	all, wrong := stories(records)
+	for _, violation := range append(wrong, history.Records(records)...) {
+		f.violate("%s", violation)
+	}
+	kept := memories(all)
+	f.count(counts{commands: len(commands), effects: kept["kept"] + kept["deleted"]})
+	return nil
+}

@@ -1,0 +1,95 @@
+package faults
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	edictv1 "github.com/edict-dev/edict/api/v1alpha1"
+)
+
+// How long calls may take. An attempt that was cut off is judged when its time is over, so that these are what a
+// recovery waits for.
+const (
+	callTimeout  = 2 * time.Second
+	modelTimeout = time.Second // an attempt may ask twice
+)
+
+// concierge returns an agent that can remember, and book with either receiver, and the view that it decides by.
+func (w *world) concierge(name string) []client.Object {
+	call := func(name, url string, effect edictv1.Effect) edictv1.Operation {
+		return edictv1.Operation{
+			Name: name, Type: edictv1.OperationCallAPI, Effect: effect, Description: "Books a flight.",
+			Parameters: jsonOf(map[string]any{"type": "object"}),
+			CallAPI:    &edictv1.CallAPIOperation{Method: http.MethodPost, URL: url, Timeout: duration(callTimeout)},
+		}
+	}
+	named := metav1.ObjectMeta{Name: name}
+	a := &edictv1.Agent{ObjectMeta: named, Spec: edictv1.AgentSpec{
+		Instructions: "You help people travel.",
+		Model:        edictv1.Model{BaseURL: w.model.url, Name: "scripted", Timeout: duration(modelTimeout)},
+		ContextViews: []edictv1.ContextViewReference{{Name: name}},
+		Operations: []edictv1.Operation{
+			{Name: "save_memory", Type: edictv1.OperationSaveMemory},
+			call("put", w.honours.url, edictv1.EffectIdempotent),
+			call("post", w.ignores.url, edictv1.EffectNonIdempotent),
+		},
+	}}
+	view := &edictv1.ContextView{ObjectMeta: named, Spec: edictv1.ContextViewSpec{
+		AgentRef: edictv1.AgentReference{Name: name},
+		Blocks: []edictv1.Block{
+			{Name: "profile", Memories: &edictv1.MemoriesBlock{}},
+			{Name: "history", Conversation: &edictv1.ConversationBlock{}},
+		},
+	}}
+	return []client.Object{view, a}
+}
+
+// newCommand returns a command that is tried often, so that a busy machine's timeouts end none.
+func newCommand(name, agent string) *edictv1.Command {
+	return &edictv1.Command{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: edictv1.CommandSpec{
+			AgentRef: edictv1.AgentReference{Name: agent},
+			Retry:    edictv1.RetryPolicy{MaxAttempts: 20, Backoff: duration(50 * time.Millisecond)},
+		},
+	}
+}
+
+func newAsk(name, agent, message string) *edictv1.Command {
+	c := newCommand(name, agent)
+	c.Spec.Ask = &edictv1.AskCommand{Conversation: name, Message: message}
+	return c
+}
+
+func newSave(name, agent, content string) *edictv1.Command {
+	c := newCommand(name, agent)
+	c.Spec.SaveMemory = &edictv1.SaveMemoryCommand{Kind: "note", Content: content}
+	return c
+}
+
+func newForget(name, agent, id string) *edictv1.Command {
+	c := newCommand(name, agent)
+	c.Spec.ForgetMemory = &edictv1.ForgetMemoryCommand{ID: id}
+	return c
+}
+
+func newBooking(name, agent, operation, flight, passenger string) *edictv1.Command {
+	c := newCommand(name, agent)
+	c.Spec.CallAPI = &edictv1.CallAPICommand{Operation: operation, Arguments: jsonOf(map[string]any{"flight": flight, "passenger": passenger})}
+	return c
+}
+
+func duration(d time.Duration) *metav1.Duration { return &metav1.Duration{Duration: d} }
+
+func jsonOf(value any) *apiextensionsv1.JSON {
+	raw, err := json.Marshal(value)
+	if err != nil {
+		panic(err) // the campaign's own values
+	}
+	return &apiextensionsv1.JSON{Raw: raw}
+}
