@@ -155,21 +155,21 @@ func (m *measurement) run(ctx context.Context) error {
 		if err := m.bareRounds(ctx, i, last); err != nil {
 			return err
 		}
-		m.share(i)
+		m.share(i, m.options.rounds)
 	}
 	return nil
 }
 
 // share compares an operator round with the bare rounds around it: what makes the machine faster or slower for a while
 // then counts on both sides.
-func (m *measurement) share(i int) {
+func (m *measurement) share(i, of int) {
 	r := &m.result
 	ceiling := (r.bare[i-1].PerSecond + r.bare[i].PerSecond) / 2
 	s := share{Scenario: r.scenario.Name, Round: i, PerSecond: r.operator[i-1].PerSecond, Ceiling: ceiling}
 	s.Share = s.PerSecond / ceiling
 	r.shares = append(r.shares, s.Share)
 	m.out.add("share", s)
-	say("%s, round %d of %d: %.0f/s of %.0f/s, %.2f", s.Scenario, i, m.options.rounds, s.PerSecond, s.Ceiling, s.Share)
+	say("%s, round %d of %d: %.0f/s of %.0f/s, %.2f", s.Scenario, i, of, s.PerSecond, s.Ceiling, s.Share)
 }
 
 // bareRounds makes a bare round and, if it is the last, one with a single command in flight.

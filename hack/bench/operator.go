@@ -41,7 +41,7 @@ func startOperator(ctx context.Context, binary, kubeconfig, journal, log, pidFil
 	// It is stopped by stop, which lets it end in peace.
 	o.cmd = exec.CommandContext(context.WithoutCancel(ctx), binary, "manager",
 		"--journal="+journal,
-		"--outbound-allow="+loopback,
+		"--outbound-allow="+loopback, "--leader-election-namespace="+operatorNamespace,
 		"--metrics-bind-address="+ports[0], "--health-probe-bind-address="+ports[1], "--query-bind-address="+ports[2])
 	o.cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
 	o.cmd.Stdout, o.cmd.Stderr = output, output

@@ -88,7 +88,8 @@ func (m *measurement) turns(ctx context.Context) ([]replicasResult, error) {
 	if err := m.bareRounds(ctx, 0, false); err != nil {
 		return nil, err
 	}
-	for turn := range m.options.rounds * mostReplicas {
+	turns := m.options.rounds * mostReplicas
+	for turn := range turns {
 		r := &all[turn%mostReplicas]
 		r.Replicas = turn%mostReplicas + 1
 		m.stage.setting.replicas = r.Replicas
@@ -98,7 +99,7 @@ func (m *measurement) turns(ctx context.Context) ([]replicasResult, error) {
 		if err := m.bareRounds(ctx, turn+1, false); err != nil {
 			return nil, err
 		}
-		m.share(turn + 1)
+		m.share(turn+1, turns)
 		r.operator = append(r.operator, m.result.operator[turn])
 		r.ceilings = append(r.ceilings, (m.result.bare[turn].PerSecond+m.result.bare[turn+1].PerSecond)/2)
 	}

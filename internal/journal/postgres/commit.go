@@ -40,6 +40,7 @@ func (w *writer) append(batches []journal.Batch) (*plan, error) {
 		if !errors.As(err, &undone) || try == commitTries {
 			return p, err
 		}
+		w.j.commits.Reset() // whoever cut one connection may have cut the others
 		time.Sleep(time.Duration(try) * 10 * time.Millisecond)
 	}
 }
@@ -258,7 +259,7 @@ func (w *writer) claim() (int64, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()
 	var epoch int64
-	err := again(ctx, func(ctx context.Context) error {
+	err := again(ctx, w.j.commits, func(ctx context.Context) error {
 		for {
 			var seen int64
 			err := w.j.commits.QueryRow(ctx, `SELECT epoch FROM journal.shards WHERE shard = $1`, w.shard).Scan(&seen)

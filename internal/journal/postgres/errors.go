@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/edict-dev/edict/internal/journal"
 )
@@ -54,16 +55,17 @@ func isLost(err error) bool {
 		!errors.Is(err, pgx.ErrNoRows) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
 }
 
-// again calls do a second and a third time if it lost its connection: a pool
-// hands out connections that the server has closed meanwhile. do must be such
-// that it may be done twice.
-func again(ctx context.Context, do func(context.Context) error) error {
+// again calls do a second and a third time if it lost its connection, after
+// dropping the pool's idle ones: a server that went away has closed them all. do
+// must be such that it may be done twice.
+func again(ctx context.Context, pool *pgxpool.Pool, do func(context.Context) error) error {
 	const tries = 3
 	for try := 1; ; try++ {
 		err := do(ctx)
 		if !isLost(err) || try == tries {
 			return err
 		}
+		pool.Reset()
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

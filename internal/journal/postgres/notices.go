@@ -95,7 +95,7 @@ func (n *notices) hearUntilLost() error {
 		if _, err := conn.WaitForNotification(n.life); err != nil {
 			return err
 		}
-		if err := n.tail.refresh(n.life, conn); err != nil {
+		if err := n.tail.refresh(n.life, n.pool); err != nil {
 			return err
 		}
 	}

@@ -209,7 +209,7 @@ func (j *Journal) check(ctx context.Context) error {
 	const probe = `UPDATE journal.probe SET count = count + 1 WHERE EXISTS (
 		SELECT FROM journal.shards s JOIN unnest($1::integer[], $2::bigint[]) AS held (shard, epoch) USING (shard, epoch))`
 	var written int64
-	err := again(ctx, func(ctx context.Context) error {
+	err := again(ctx, j.commits, func(ctx context.Context) error {
 		tag, err := j.commits.Exec(ctx, probe, shards, epochs)
 		written = tag.RowsAffected()
 		return err
@@ -318,7 +318,7 @@ func (j *Journal) enqueue(ctx context.Context, w *writer, r *request) error {
 
 // one scans the only row of a query, and reports whether there was one.
 func (j *Journal) one(ctx context.Context, query string, args []any, into ...any) (bool, error) {
-	err := again(ctx, func(ctx context.Context) error {
+	err := again(ctx, j.reads, func(ctx context.Context) error {
 		return j.reads.QueryRow(ctx, query, args...).Scan(into...)
 	})
 	if errors.Is(err, pgx.ErrNoRows) {

@@ -133,7 +133,7 @@ func (j *Journal) ReadSubject(ctx context.Context, stream, subject string) ([]jo
 func (j *Journal) records(ctx context.Context, size int, query string, args ...any) ([]journal.Record, error) {
 	const most = 4096 // to make room for at once
 	var records []journal.Record
-	err := again(ctx, func(ctx context.Context) error {
+	err := again(ctx, j.reads, func(ctx context.Context) error {
 		records = make([]journal.Record, 0, max(0, min(size, most)))
 		rows, err := j.reads.Query(ctx, query, args...)
 		if err != nil {
@@ -245,7 +245,7 @@ func (j *Journal) Digests(ctx context.Context, after string, limit int) ([]strin
 }
 
 func list[T any](ctx context.Context, j *Journal, scan pgx.RowToFunc[T], query string, args ...any) (all []T, err error) {
-	err = again(ctx, func(ctx context.Context) error {
+	err = again(ctx, j.reads, func(ctx context.Context) error {
 		rows, err := j.reads.Query(ctx, query, args...)
 		if err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/edict-dev/edict/internal/journal"
 )
@@ -80,7 +81,7 @@ func (j *Journal) Wait(ctx context.Context, after journal.Cursor) error {
 }
 
 // refresh learns from the database where the shards end.
-func (t *tail) refresh(ctx context.Context, db querier) error {
+func (t *tail) refresh(ctx context.Context, db *pgxpool.Pool) error {
 	last, err := counters(ctx, db)
 	if err != nil {
 		return err
@@ -91,15 +92,10 @@ func (t *tail) refresh(ctx context.Context, db querier) error {
 	return nil
 }
 
-// querier is a connection, or a pool of them.
-type querier interface {
-	Query(ctx context.Context, query string, args ...any) (pgx.Rows, error)
-}
-
 // counters returns where each shard ends.
-func counters(ctx context.Context, db querier) (journal.Cursor, error) {
+func counters(ctx context.Context, db *pgxpool.Pool) (journal.Cursor, error) {
 	last := make(journal.Cursor, shardCount)
-	err := again(ctx, func(ctx context.Context) error {
+	err := again(ctx, db, func(ctx context.Context) error {
 		rows, err := db.Query(ctx, `SELECT shard, last FROM journal.shards WHERE shard BETWEEN 0 AND $1`, shardCount-1)
 		if err != nil {
 			return err
