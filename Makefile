@@ -56,7 +56,7 @@ clean: ## Remove what was built; the Go build cache stays.
 
 .PHONY: fmt
 fmt: ## Format the Go sources.
-	gofmt -s -w api cmd hack internal
+	gofmt -s -w api cmd hack internal test
 
 .PHONY: lint
 lint: ## Run the linters of .golangci.yml.

@@ -30,7 +30,7 @@ generated_current() {
 
 formatted() {
   local files
-  files=$(gofmt -s -l api cmd hack internal) || return 1
+  files=$(gofmt -s -l api cmd hack internal test) || return 1
   [[ -z $files ]] || { echo "$files"; return 1; }
 }
 

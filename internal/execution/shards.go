@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/edict-dev/edict/internal/agent"
 	"github.com/edict-dev/edict/internal/failpoint"
@@ -16,6 +17,10 @@ import (
 // agent whose shard another process writes. Who holds the shard looks at the
 // agent's objects; there is nothing for this process to do, and nothing to tell.
 const NotHere = "NotHere"
+
+// claimsAtOnce is how many shards are claimed side by side: each takes the
+// journal's disk, and 64 one after the other would take a second.
+const claimsAtOnce = 8
 
 func notHere(n name, cause error) error {
 	return &fault.Error{Kind: fault.Wait, Reason: NotHere, Err: cause,
@@ -48,18 +53,26 @@ func (e *Engine) Hold(ctx context.Context, shards []int) ([]int, error) {
 			e.Log.Info("a shard was given up", "shard", shard)
 		}
 	}
-	var gained []int
-	var failures []error
 	held := e.Held()
-	for _, shard := range shards {
-		if slices.Contains(held, shard) {
-			continue
+	wanted := slices.DeleteFunc(slices.Clone(shards), func(shard int) bool { return slices.Contains(held, shard) })
+	failures := make([]error, len(wanted))
+	var claims sync.WaitGroup
+	slots := make(chan struct{}, claimsAtOnce)
+	for i, shard := range wanted {
+		slots <- struct{}{}
+		claims.Go(func() {
+			defer func() { <-slots }()
+			if err := e.claim(ctx, shard); err != nil {
+				failures[i] = fmt.Errorf("claim shard %d of the journal: %w", shard, err)
+			}
+		})
+	}
+	claims.Wait()
+	var gained []int
+	for i, shard := range wanted {
+		if failures[i] == nil {
+			gained = append(gained, shard)
 		}
-		if err := e.claim(ctx, shard); err != nil {
-			failures = append(failures, fmt.Errorf("claim shard %d of the journal: %w", shard, err))
-			continue
-		}
-		gained = append(gained, shard)
 	}
 	return gained, errors.Join(failures...)
 }

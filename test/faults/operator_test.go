@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/edict-dev/edict/hack/cluster"
@@ -22,8 +23,8 @@ type operator struct {
 	kubeconfig string
 	health     string // address
 	logs       process.Output
+	turn       sync.Mutex       // held while one life is followed by the next
 	life       *process.Process // the last; nil before the first
-	failpoints string           // armed in the life that is started next
 }
 
 // newOperator prepares a replica, and starts nothing.
@@ -107,6 +108,44 @@ func (o *operator) stops(place string, within time.Duration) bool {
 		}
 	}
 	return false
+}
+
+// restart kills the operator, does what is to be done while it is down, and starts it again.
+func (o *operator) restart(meanwhile func() error) error {
+	o.turn.Lock()
+	defer o.turn.Unlock()
+	if err := o.life.Kill(); err != nil {
+		return err
+	}
+	return errors.Join(meanwhile(), o.start(""))
+}
+
+// keep starts the operator again when it ends by itself, as a kubelet does, until the context ends: it does so if the
+// API server or the journal cannot be reached when it starts.
+func (o *operator) keep(ctx context.Context, f *findings) {
+	for ctx.Err() == nil {
+		o.turn.Lock()
+		if !o.life.Running() {
+			f.inject("the operator ended by itself, and was started again", 1)
+			if err := o.start(""); err != nil {
+				f.violate("%s: %v", o.name, err)
+			}
+		}
+		o.turn.Unlock()
+		time.Sleep(300 * time.Millisecond)
+	}
+}
+
+// crashes returns what the operator printed when it panicked, if it did.
+func (o *operator) crashes() []string {
+	var found []string
+	text := o.logs.String()
+	for _, mark := range []string{"panic: ", "fatal error: "} {
+		if i := strings.Index(text, mark); i >= 0 {
+			found = append(found, fmt.Sprintf("%s: %.3000s", o.name, text[i:]))
+		}
+	}
+	return found
 }
 
 // kill ends the life, however it is.

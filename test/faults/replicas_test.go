@@ -18,13 +18,12 @@ import (
 const (
 	shardsOfPostgres = 64
 	// slack is what a busy machine may add to a takeover: to see that a Lease is not renewed, to claim, and to fold.
-	slack = 3 * time.Second
+	slack = 5 * time.Second
 )
 
 // TestReplicas kills each of three replicas in turn while every shard has something to do, and measures how long it
-// stands still.
+// stands still. It measures, so no other part runs beside it.
 func TestReplicas(t *testing.T) {
-	t.Parallel()
 	c := started(t)
 	f := newFindings("three replicas")
 	c.report.add(f)
@@ -123,7 +122,7 @@ func (k *trickle) tell(ctx context.Context, name string) {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(time.Second):
+		case <-time.After(2 * time.Second):
 		}
 	}
 }
@@ -135,7 +134,7 @@ func (k *trickle) killEach(long bool) error {
 	if long {
 		rounds = 3
 	}
-	settle := leaseDuration + slack
+	settle := 2 * leaseDuration
 	time.Sleep(settle)
 	for range rounds {
 		for _, o := range k.world.operators {
@@ -147,7 +146,7 @@ func (k *trickle) killEach(long bool) error {
 			if err := o.start(""); err != nil {
 				return err
 			}
-			time.Sleep(settle / 2)
+			time.Sleep(leaseDuration)
 		}
 	}
 	return nil

@@ -3,6 +3,7 @@ package faults
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
 	"os"
@@ -109,26 +110,20 @@ func (s *storm) tear(o *operator) error {
 	if !ok {
 		return fmt.Errorf("the journal is in %T", s.world.store)
 	}
-	if err := o.life.Kill(); err != nil {
-		return err
-	}
-	log, err := os.OpenFile(store.path+"-wal", os.O_APPEND|os.O_WRONLY, 0)
-	switch {
-	case os.IsNotExist(err): // nothing was written since the last start
-	case err != nil:
-		return err
-	default:
+	return o.restart(func() error {
+		log, err := os.OpenFile(store.path+"-wal", os.O_APPEND|os.O_WRONLY, 0)
+		if os.IsNotExist(err) {
+			return nil // nothing was written since the last start
+		}
+		if err != nil {
+			return err
+		}
 		page := make([]byte, 1500)
 		_, _ = rand.Read(page) // it never fails
-		if _, err := log.Write(page); err != nil {
-			return err
-		}
-		if err := log.Close(); err != nil {
-			return err
-		}
 		s.found.inject("SIGKILL with a torn page", 1)
-	}
-	return o.start("")
+		_, err = log.Write(page)
+		return errors.Join(err, log.Close())
+	})
 }
 
 // breakServer does to PostgreSQL, and to the connections to it, what can be done to them.

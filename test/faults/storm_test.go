@@ -109,14 +109,18 @@ func (s *storm) run(ctx context.Context, c *campaign) error {
 // pass lets the storm pass over its world, and judges what it left.
 func (s *storm) pass(ctx context.Context) error {
 	watching, leave := context.WithCancel(ctx)
-	defer leave()
 	go s.load.watch(watching)
+	var kubelets sync.WaitGroup
+	for _, o := range s.world.operators {
+		kubelets.Go(func() { o.keep(watching, s.found) })
+	}
+	defer kubelets.Wait()
+	defer leave()
 	if err := s.rage(ctx); err != nil {
 		return err
 	}
 	over := time.Now()
 	commands, err := s.load.finish(ctx)
-	leave()
 	if err != nil {
 		s.found.violate("after the last fault: %v%s", err, s.world.logs(25))
 	}
@@ -124,8 +128,13 @@ func (s *storm) pass(ctx context.Context) error {
 	if s.still > 0 {
 		s.found.still(ctx, s.world, s.still)
 	}
+	leave()
+	kubelets.Wait()
 	for _, o := range s.world.operators {
 		o.kill()
+		for _, crash := range o.crashes() {
+			s.found.violate("%s", crash)
+		}
 	}
 	return s.load.judge(ctx, commands)
 }
@@ -171,9 +180,6 @@ func (s *storm) rage(ctx context.Context) error {
 		s.pace(n, done)
 	}
 	<-done
-	for _, o := range s.world.operators {
-		errs = append(errs, o.ready(ctx))
-	}
 	return errors.Join(errs...)
 }
 
@@ -212,18 +218,16 @@ func killers(s *storm) []striker {
 // strike kills a replica and starts it again, or pauses it for up to twice the time that its lease is good for.
 func (s *storm) strike(o *operator, random *rand.Rand) error {
 	if random.IntN(3) == 0 {
-		if err := o.life.Pause(); err != nil {
+		life := o.life
+		if err := life.Pause(); err != nil {
 			return err
 		}
 		s.found.inject("SIGSTOP", 1)
 		time.Sleep(time.Duration(random.Int64N(int64(2 * leaseDuration))))
 		if random.IntN(4) > 0 { // one in four is killed while it sleeps
-			return o.life.Continue()
+			return life.Continue()
 		}
 	}
-	if err := o.life.Kill(); err != nil {
-		return err
-	}
 	s.found.inject("SIGKILL at a random moment", 1)
-	return o.start("")
+	return o.restart(func() error { return nil })
 }
