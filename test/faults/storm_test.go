@@ -85,6 +85,9 @@ func (s *storm) run(ctx context.Context, c *campaign) error {
 	}
 	w, err := c.newWorld(ctx, s.options)
 	defer func() {
+		if s.options.defect == "" && len(s.found.wrong()) > 0 {
+			s.found.violate("the operators' logs are in bin/faults/logs/%s-* (%v)", w.ns, w.keepLogs())
+		}
 		if err := w.close(); err != nil {
 			s.found.violate("close: %v", err)
 		}
@@ -122,7 +125,7 @@ func (s *storm) pass(ctx context.Context) error {
 	over := time.Now()
 	commands, err := s.load.finish(ctx)
 	if err != nil {
-		s.found.violate("after the last fault: %v%s", err, s.world.logs(25))
+		s.found.violate("after the last fault: %v", err)
 	}
 	s.found.converged(time.Since(over))
 	if s.still > 0 {

@@ -239,6 +239,20 @@ func (w *world) told(ctx context.Context) (map[types.UID]int, error) {
 	return n, nil
 }
 
+// keepLogs keeps all that the replicas printed in bin/faults/logs, for who looks for the cause of a violation.
+func (w *world) keepLogs() error {
+	dir := filepath.Join(w.campaign.root, "bin", "faults", "logs")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, o := range w.operators {
+		if err := os.WriteFile(filepath.Join(dir, w.ns+"-"+o.name+".log"), []byte(o.logs.String()), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // logs returns the last lines of every replica, for a violation that needs them.
 func (w *world) logs(lines int) string {
 	var b strings.Builder
