@@ -39,7 +39,7 @@ func (h *house) shared(f *flags) (func(context.Context) error, error) {
 		return nil, err
 	}
 	members := &controller.Members{
-		Reader: h.mgr.GetAPIReader(), Writer: h.mgr.GetClient(), Namespace: namespace, Identity: identity,
+		Reader: h.mgr.GetAPIReader(), Writer: h.mgr.GetClient(), Namespace: namespace, Identity: identity, Pod: os.Getenv(podVariable),
 		Shards: h.shards, Duration: f.memberLease, Take: h.take, Now: time.Now, Log: h.log,
 	}
 	run := func(ctx context.Context) error {
@@ -70,6 +70,9 @@ func (h *house) stop(ctx context.Context) {
 	defer cancel()
 	h.engine.Stop(within)
 }
+
+// podVariable holds the name of the pod that this process runs in.
+const podVariable = "POD_NAME"
 
 // podNamespace is where Kubernetes tells a pod its namespace.
 const podNamespace = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"

@@ -24,8 +24,12 @@ const (
 	memberPrefix = "edict-member-"
 	// renewals is how often a Lease is renewed within its duration.
 	renewals = 3
+	// podAnnotation says in which pod a member runs.
+	podAnnotation = "edict.dev/pod"
 	// goneAfter is how many durations after its last renewal a Lease is deleted.
 	goneAfter = 10
+	// removals is how many such Leases are deleted in one round: renewing comes first.
+	removals = 20
 )
 
 // Members shares the journal's shards among the replicas. Each has a Lease of its
@@ -41,6 +45,7 @@ type Members struct {
 	Writer    client.Writer
 	Namespace string        // of the Leases
 	Identity  string        // of this replica among all that ever were; see NewIdentity
+	Pod       string        // optional: a member that was in the same pod before is dead, and need not be waited for
 	Shards    int           // of the journal
 	Duration  time.Duration // without a renewal, after which a member is taken for dead
 
@@ -171,8 +176,12 @@ func (m *Members) lease(ctx context.Context) (*coordinationv1.Lease, error) {
 	if !apierrors.IsNotFound(err) {
 		return &there, err
 	}
-	return &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{
-		Namespace: m.Namespace, Name: m.name(), Labels: map[string]string{MemberLabel: "true"}}}, nil
+	fresh := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{
+		Namespace: m.Namespace, Name: m.name(), Labels: map[string]string{MemberLabel: "true"}}}
+	if m.Pod != "" {
+		fresh.Annotations = map[string]string{podAnnotation: m.Pod}
+	}
+	return fresh, nil
 }
 
 func (m *Members) write(ctx context.Context, lease *coordinationv1.Lease) error {
@@ -199,6 +208,7 @@ func (m *Members) look(ctx context.Context) ([]string, error) {
 	m.looked = now
 	seen := make(map[string]sighting, len(list.Items))
 	var alive []string
+	var dead []*coordinationv1.Lease
 	for i := range list.Items {
 		lease := &list.Items[i]
 		s, known := m.seen[lease.Name]
@@ -207,14 +217,23 @@ func (m *Members) look(ctx context.Context) ([]string, error) {
 		}
 		seen[lease.Name] = s
 		switch unchanged := now.Sub(s.at); {
+		case m.succeeds(lease), unchanged >= goneAfter*m.Duration:
+			dead = append(dead, lease)
 		case unchanged < m.Duration:
 			alive = append(alive, lease.Name)
-		case unchanged >= goneAfter*m.Duration:
-			m.remove(ctx, lease)
 		}
 	}
 	m.seen = seen
+	for _, lease := range dead[:min(len(dead), removals)] {
+		m.remove(ctx, lease)
+	}
 	return alive, nil
+}
+
+// succeeds reports whether the Lease is that of a process which had this one's pod
+// before it. A pod runs one process at a time.
+func (m *Members) succeeds(lease *coordinationv1.Lease) bool {
+	return m.Pod != "" && lease.Annotations[podAnnotation] == m.Pod && lease.Name != m.name()
 }
 
 // remove deletes a Lease, unless it was renewed meanwhile. A failure is nobody's

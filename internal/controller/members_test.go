@@ -296,3 +296,21 @@ func TestRunRenewsUntilItEndsAndLeavesNothingBehind(t *testing.T) {
 		t.Errorf("it ended with %d shards and the leases %v", held.Load(), c.leases())
 	}
 }
+
+func TestAProcessThatIsRestartedInItsPodTakesOverAtOnce(t *testing.T) {
+	c := newClub(t)
+	first, other := c.join("first"), c.join("other")
+	first.Pod, other.Pod = "pod-a", "pod-b"
+	c.rounds(leaseFor, first, other)
+
+	second := c.join("second") // the first one was killed a moment ago
+	second.Pod = "pod-a"
+	second.round(t.Context())
+	want := shardsOf(second.name(), []string{second.name(), other.name()}, testShards)
+	if !slices.Equal(second.shards, want) {
+		t.Errorf("the second process took %v, want what is its own of two: %v", second.shards, want)
+	}
+	if names := c.leases(); len(names) != 2 {
+		t.Errorf("the Leases are %v, want those of the two that live", names)
+	}
+}
