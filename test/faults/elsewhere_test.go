@@ -21,6 +21,7 @@ import (
 // TestSecondCluster applies what users applied once more, to a second and empty cluster with a copy of the journal in
 // the other store: nothing runs, and each status says what it said.
 func TestSecondCluster(t *testing.T) {
+	t.Parallel()
 	for from, to := range map[string]string{onSQLite: onPostgres, onPostgres: onSQLite} {
 		t.Run("from "+from+" to "+to, func(t *testing.T) {
 			t.Parallel()

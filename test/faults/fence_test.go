@@ -8,6 +8,7 @@ import (
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/edict-dev/edict/internal/journal"
 	"github.com/edict-dev/edict/test/faults/history"
 )
 
@@ -72,8 +73,7 @@ func usurp(ctx context.Context, c *campaign, f *findings, defect string) error {
 	if err := usurped.life.Continue(); err != nil {
 		return err
 	}
-	time.Sleep(2 * awake)
-	records, err := readAll(ctx, w.store)
+	records, err := waitForAppend(ctx, w, 4*awake)
 	if err != nil {
 		return err
 	}
@@ -84,4 +84,16 @@ func usurp(ctx context.Context, c *campaign, f *findings, defect string) error {
 	kept := memories(all)
 	f.count(counts{commands: len(commands), effects: kept["kept"] + kept["deleted"]})
 	return nil
+}
+
+// waitForAppend waits until something is appended, or for that long, and returns what the journal then holds.
+func waitForAppend(ctx context.Context, w *world, within time.Duration) ([]journal.Record, error) {
+	before, err := readAll(ctx, w.store)
+	for now, deadline := before, time.Now().Add(within); err == nil; now, err = readAll(ctx, w.store) {
+		if len(now) > len(before) || time.Now().After(deadline) {
+			return now, nil
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return nil, err
 }

@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"strings"
 	"sync"
-	"time"
 
 	"k8s.io/client-go/rest"
 )
@@ -27,7 +26,6 @@ type gate struct {
 
 	mu     sync.Mutex
 	writes map[string]int // by "METHOD resource/subresource"
-	last   time.Time      // of a write that is no Lease's
 }
 
 // newGate starts a gate before the API server that config leads to. Who authenticates, authenticates by a token.
@@ -83,9 +81,6 @@ func (g *gate) note(r *http.Request) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.writes[r.Method+" "+what]++
-	if what != "leases" {
-		g.last = time.Now()
-	}
 }
 
 // resource returns the resource and subresource of an API path, such as commands/status.
@@ -108,11 +103,11 @@ func resource(path string) string {
 	return parts[0]
 }
 
-// counted returns the writes so far, and when the last one was made that is no Lease's.
-func (g *gate) counted() (map[string]int, time.Time) {
+// counted returns the writes so far.
+func (g *gate) counted() map[string]int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return maps.Clone(g.writes), g.last
+	return maps.Clone(g.writes)
 }
 
 // config leads through the gate with that token.

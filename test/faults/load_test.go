@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -26,6 +27,7 @@ type load struct {
 	agents []string
 	kinds  []kind
 	users  sync.WaitGroup // who come back to what they created
+	calm   atomic.Bool    // the last fault is over
 
 	mu     sync.Mutex
 	random *rand.Rand
@@ -96,7 +98,7 @@ func (l *load) add(ctx context.Context) error {
 
 // insist creates an object, again and again while the API server is away.
 func (l *load) insist(ctx context.Context, object client.Object) error {
-	return until(ctx, patience, func() error {
+	return l.until(ctx, func() error {
 		again, ok := object.DeepCopyObject().(client.Object)
 		if !ok {
 			return errors.New("a copy is of another kind")
@@ -164,7 +166,7 @@ func recreated(l *load, t *want, name string) ([]client.Object, func(context.Con
 		if err := l.end(ctx, c.Name); err != nil {
 			return err
 		}
-		if err := until(ctx, patience, func() error {
+		if err := l.until(ctx, func() error {
 			old := c.DeepCopy()
 			old.Namespace = l.world.ns
 			return client.IgnoreNotFound(l.world.plane.client.Delete(ctx, old))
@@ -199,7 +201,7 @@ func cancelled(l *load, t *want, name string) ([]client.Object, func(context.Con
 	wait := time.Duration(l.random.IntN(400)) * time.Millisecond
 	return []client.Object{c.DeepCopy()}, func(ctx context.Context) error {
 		time.Sleep(wait)
-		return until(ctx, patience, func() error {
+		return l.until(ctx, func() error {
 			c.Namespace = l.world.ns
 			return l.world.plane.client.Patch(ctx, c, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"cancel":true}}`)))
 		})
@@ -219,9 +221,19 @@ func forgotten(l *load, t *want, name string) ([]client.Object, func(context.Con
 	}
 }
 
+// until is patient: what users wait for may take as long as the faults last, and then as long as anything.
+func (l *load) until(ctx context.Context, check func() error) error {
+	for {
+		calm := l.calm.Load()
+		if err := until(ctx, patience, check); err == nil || calm || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
 // end waits until the command says that it has ended.
 func (l *load) end(ctx context.Context, name string) error {
-	return until(ctx, patience, func() error {
+	return l.until(ctx, func() error {
 		var c edictv1.Command
 		if err := l.world.plane.client.Get(ctx, types.NamespacedName{Namespace: l.world.ns, Name: name}, &c); err != nil {
 			return err
@@ -236,7 +248,7 @@ func (l *load) end(ctx context.Context, name string) error {
 
 // gone waits until there is no such command any more.
 func (l *load) gone(ctx context.Context, name string) error {
-	return until(ctx, patience, func() error {
+	return l.until(ctx, func() error {
 		var c edictv1.Command
 		err := l.world.plane.client.Get(ctx, types.NamespacedName{Namespace: l.world.ns, Name: name}, &c)
 		if err == nil {

@@ -22,7 +22,7 @@ import (
 const reachWithin = 25 * time.Second
 
 // endWithin is how long everything may take to end after the last kill: a start, an attempt's deadline, and a busy machine.
-const endWithin = 40 * time.Second
+const endWithin = 60 * time.Second
 
 // killCase is one row of the matrix: one effect, and lives of the operator that each end at a place.
 type killCase struct {
@@ -94,7 +94,7 @@ func pausable(lives []string) bool {
 // together is how many rows run at the same time: most of the time they wait.
 const together = 3
 
-// killAll runs the rows, some at a time, until the budget is used up, and returns how many it ran.
+// killAll runs the rows, some at a time, and returns how many it ran: a long round ends with its budget.
 func (c *campaign) killAll(ctx context.Context, cases []killCase, defect string, f *findings) (ran int, err error) {
 	if _, err := c.binary(ctx, defect); err != nil {
 		return 0, err
@@ -115,7 +115,7 @@ func (c *campaign) killAll(ctx context.Context, cases []killCase, defect string,
 		})
 	}
 	for _, k := range cases {
-		if time.Since(c.began) > c.budget {
+		if c.long() && time.Since(c.began) > c.budget {
 			break
 		}
 		queue <- k
@@ -146,8 +146,10 @@ func (c *campaign) runCase(ctx context.Context, k killCase, defect string, f *fi
 	}
 	r := &row{killCase: k, world: w, operator: o, found: f}
 	err = r.run(ctx)
+	if len(r.wrong) > 0 && defect == "" {
+		r.note("the operators' logs are in bin/faults/logs/%s-* (%v); their last lines:%s", w.ns, w.keepLogs(), w.logs(15))
+	}
 	if len(r.wrong) > 0 {
-		r.note("the operator's last lines:%s", w.logs(15))
 		f.violate("%s: %s", k, strings.Join(r.wrong, "\n  "))
 	}
 	return err

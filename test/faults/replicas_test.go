@@ -29,6 +29,9 @@ func TestReplicas(t *testing.T) {
 	c.report.add(f)
 	w, err := c.newWorld(t.Context(), worldOptions{store: onPostgres, lease: leaseDuration})
 	defer func() {
+		if len(f.wrong()) > 0 {
+			t.Logf("the operators' logs are in bin/faults/logs/%s-* (%v)", w.ns, w.keepLogs())
+		}
 		if err := w.close(); err != nil {
 			t.Error(err)
 		}
@@ -48,6 +51,7 @@ type trickle struct {
 	world *world
 	found *findings
 
+	struck  time.Time // the first kill
 	mu      sync.Mutex
 	created map[string]time.Time // by command
 }
@@ -136,6 +140,7 @@ func (k *trickle) killEach(long bool) error {
 	}
 	settle := 2 * leaseDuration
 	time.Sleep(settle)
+	k.struck = time.Now()
 	for range rounds {
 		for _, o := range k.world.operators {
 			if err := o.life.Kill(); err != nil {
@@ -167,10 +172,14 @@ func (k *trickle) judge(ctx context.Context, commands []edictv1.Command) error {
 	n := counts{commands: len(commands)}
 	for _, s := range all {
 		c := s.command()
+		if k.created[c.Name].Before(k.struck.Add(-time.Second)) {
+			continue // the replicas were just started, and the agents new
+		}
 		waited := c.FinishedAt.Sub(k.created[c.Name])
 		k.found.stalled(waited)
 		if most := leaseDuration + slack; waited > most {
-			k.found.violate("%s waited %s for its effect, longer than the lease of %s and %s", c.Name, waited, leaseDuration, slack)
+			k.found.violate("%s, created at %s, waited %s for its effect, longer than the lease of %s and %s",
+				c.Name, k.created[c.Name].UTC().Format(time.TimeOnly), waited.Round(time.Millisecond), leaseDuration, slack)
 		}
 	}
 	for name := range k.created {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -16,41 +17,50 @@ func (c *campaign) stillness() time.Duration {
 	return 10 * time.Second
 }
 
-// settleWithin is how long the last writes may take after the last command has ended: statuses of agents and views are
-// brought up to date once a second.
-const settleWithin = 30 * time.Second
+// settleWithin is how long a world may take to come to rest after the last command has ended: the operator looks at what
+// waits for something each half a minute.
+const settleWithin = time.Minute
 
-// still checks that a world without faults and without work does nothing: no write to the API server but its replicas'
-// Leases, and no append.
+// still waits until a world without faults and without work does nothing for so long: no write to the API server but its
+// replicas' Leases, and no append. It is a violation if that does not come.
 func (f *findings) still(ctx context.Context, w *world, d time.Duration) {
-	const quiet = 3 * time.Second
-	err := until(ctx, settleWithin, func() error {
-		if _, last := w.gate.counted(); time.Since(last) < quiet {
-			return fmt.Errorf("the last write was %s ago", time.Since(last).Round(time.Millisecond))
+	begun := time.Now()
+	for {
+		wrong, err := watchStill(ctx, w, d)
+		switch {
+		case err != nil:
+			f.violate("watch a world at rest: %v", err)
+			return
+		case wrong == "":
+			return
+		case time.Since(begun) > settleWithin+d:
+			f.violate("it did not come to rest within %s: %s", settleWithin, wrong)
+			return
 		}
-		return nil
-	})
-	if err != nil {
-		f.violate("it does not come to rest: %v", err)
-		return
 	}
-	before, _ := w.gate.counted()
+}
+
+// watchStill returns what a world did in that time.
+func watchStill(ctx context.Context, w *world, d time.Duration) (string, error) {
+	before := w.gate.counted()
 	records, err := readAll(ctx, w.store)
 	if err != nil {
-		f.violate("read the journal: %v", err)
-		return
+		return "", err
 	}
 	time.Sleep(d)
-	after, _ := w.gate.counted()
-	for _, kind := range slices.Sorted(maps.Keys(after)) {
-		if n := after[kind] - before[kind]; n > 0 && kind != "PUT leases" {
-			f.violate("at rest it made %d writes in %s: %s", n, d, kind)
-		}
-	}
 	now, err := readAll(ctx, w.store)
 	if err != nil {
-		f.violate("read the journal: %v", err)
-	} else if len(now) != len(records) {
-		f.violate("at rest it made %d appends in %s, the first a %s", len(now)-len(records), d, now[len(records)].Type)
+		return "", err
 	}
+	var did []string
+	after := w.gate.counted()
+	for _, kind := range slices.Sorted(maps.Keys(after)) {
+		if n := after[kind] - before[kind]; n > 0 && !strings.HasSuffix(kind, " leases") {
+			did = append(did, fmt.Sprintf("%d × %s", n, kind))
+		}
+	}
+	if n := len(now) - len(records); n > 0 {
+		did = append(did, fmt.Sprintf("%d appends", n))
+	}
+	return strings.Join(did, ", "), nil
 }

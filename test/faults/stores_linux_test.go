@@ -18,6 +18,7 @@ import (
 
 // TestStoreFaults takes the journal's store away in every way that it can go, while users want things.
 func TestStoreFaults(t *testing.T) {
+	t.Parallel()
 	t.Run(onSQLite, func(t *testing.T) {
 		t.Parallel()
 		c := started(t)
@@ -58,14 +59,6 @@ func TestStoreFaults(t *testing.T) {
 			strikers: func(s *storm) []striker { return []striker{breakServer(s, server, proxy)} },
 		})
 	})
-}
-
-// rounds returns how many faults, each of a few seconds, and how many wants a storm has.
-func (c *campaign) rounds() (faults int64, commands int) {
-	if c.long() {
-		return int64(c.budget / (25 * time.Second)), 400
-	}
-	return 8, 60
 }
 
 // breakFile fills the disk for a moment, or kills the operator in the middle of a write.

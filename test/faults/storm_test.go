@@ -39,6 +39,7 @@ type striker func(ctx context.Context, random *rand.Rand) error
 // TestRandomKills kills and pauses operators at random moments while users want a thousand things, and looks for what
 // was lost and what was done twice.
 func TestRandomKills(t *testing.T) {
+	t.Parallel()
 	for _, on := range []struct {
 		store    string
 		replicas int
@@ -63,6 +64,14 @@ func (c *campaign) strength() (faults int64, commands int) {
 		return int64(c.budget / (6 * time.Second)), 1000
 	}
 	return 16, 100
+}
+
+// rounds returns how many faults, each of a few seconds, and how many wants a storm has.
+func (c *campaign) rounds() (faults int64, commands int) {
+	if c.long() {
+		return int64(c.budget / (25 * time.Second)), 400
+	}
+	return 8, 60
 }
 
 // weather runs a storm as a part of the campaign.
@@ -123,6 +132,7 @@ func (s *storm) pass(ctx context.Context) error {
 		return err
 	}
 	over := time.Now()
+	s.load.calm.Store(true)
 	commands, err := s.load.finish(ctx)
 	if err != nil {
 		s.found.violate("after the last fault: %v", err)

@@ -48,7 +48,7 @@ type worldOptions struct {
 	defect  string       // that the operator is built with
 	via     *rest.Config // of a proxy before the API server; nil: none
 	latency func() time.Duration
-	lease   time.Duration // of the replicas; 0: a second
+	lease   time.Duration // of the replicas; 0: two seconds
 }
 
 var worlds atomic.Int64
@@ -84,7 +84,7 @@ func (c *campaign) newWorld(ctx context.Context, o worldOptions) (*world, error)
 	if w.model, err = newModel(o.latency); err != nil {
 		return w, err
 	}
-	w.args = []string{"--leader-election-namespace=" + w.ns, "--member-lease-duration=" + cmp.Or(o.lease, time.Second).String()}
+	w.args = []string{"--leader-election-namespace=" + w.ns, "--member-lease-duration=" + cmp.Or(o.lease, 2*time.Second).String()}
 	w.honours, w.ignores = newReceiver(false, o.latency), newReceiver(true, o.latency)
 	return w, w.furnish(ctx)
 }
