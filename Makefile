@@ -30,6 +30,10 @@ demo: build controlplane ## Tell the whole story on a real control plane; KEEP=1
 bench: build controlplane ## Measure throughput, latency and API writes against a bare client's ceiling.
 	@go run ./hack/bench $(BENCHFLAGS)
 
+.PHONY: bench-recall
+bench-recall: ## Measure what retrieval finds on LoCoMo, found in LOCOMO_DIR: RECALLFLAGS=-ablation takes each part away.
+	@go run ./hack/recall $(RECALLFLAGS)
+
 ##@ Build
 
 .PHONY: build

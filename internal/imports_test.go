@@ -67,6 +67,8 @@ var house = []room{
 
 	// The read side. It knows nothing of the write side.
 	{folder: "internal/projection", may: slices.Concat(campaign, core, []string{"modernc.org/sqlite/...", "github.com/jackc/pgx/v5/..."}), tests: append(outside, "internal/journal/postgres", "hack/postgres")},
+	// It ranks texts, and knows neither where they come from nor what they are for.
+	{folder: "internal/retrieval", may: []string{"github.com/kljensen/snowball/english", "golang.org/x/text/unicode/norm"}},
 	{
 		folder: "internal/view",
 		may:    []string{"internal/agent", "internal/projection", "internal/fault", "github.com/tiktoken-go/tokenizer/..."},
@@ -254,6 +256,7 @@ func TestAPlantedImportIsFound(t *testing.T) {
 		{"the decider reads no journal", "internal/decision/prompt.go", `"github.com/edict-dev/edict/internal/journal"`, 1},
 		{"and executes nothing", "internal/decision/prompt.go", `. "github.com/edict-dev/edict/internal/execution"`, 1},
 		{"the write side builds no views", "internal/execution/ask.go", `_ "github.com/edict-dev/edict/internal/view"`, 1},
+		{"retrieval knows no journal", "internal/retrieval/bm25.go", `"github.com/edict-dev/edict/internal/journal"`, 1},
 		{"the read side issues no commands", "internal/view/view.go", `"github.com/edict-dev/edict/internal/execution"`, 1},
 		{"a room knows the journal, not its store", "internal/execution/ask.go", `"github.com/edict-dev/edict/internal/journal/sqlite"`, 1},
 		{"except to test", "internal/execution/ask_test.go", `"github.com/edict-dev/edict/internal/journal/sqlite"`, 0},

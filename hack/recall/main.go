@@ -1,0 +1,116 @@
+// Command recall measures how much of the evidence for a question the retrieval of package retrieval finds, on the
+// conversations of LoCoMo (Maharana et al., "Evaluating Very Long-Term Conversational Memory of LLM Agents", ACL 2024,
+// https://github.com/snap-research/locomo), and prints tables in Markdown.
+//
+// Every turn of a conversation is an item with its speaker, the date of its session and the caption of its picture. For
+// each question with evidence, the share of its evidence turns among the first k hits is taken; the mean over questions
+// is the recall at k. A hit is one turn: neighbours change the order of turns, and a neighbour that is to be found is a
+// hit of its own, so k turns are k turns. Evidence that names no turn of the conversation counts as not found.
+//
+// The context at k is the first k turns as they are printed in a prompt, "Speaker (date): text", against the whole
+// conversation printed so, by the o200k_base vocabulary.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// depths are the k that recall is told for.
+var depths = []int{5, 10, 25, 50}
+
+// contextDepth is the k whose context is counted in tokens.
+const contextDepth = 25
+
+func main() {
+	if err := run(os.Stdout, os.Args[1:]); err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "recall:", err)
+		os.Exit(1)
+	}
+}
+
+func run(out io.Writer, args []string) error {
+	flags := flag.NewFlagSet("recall", flag.ContinueOnError)
+	only := flags.String("conversations", "", "names of the conversations, with commas; all if empty")
+	all := flags.Bool("ablation", false, "measure each part of the ranking, too")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	conversations, err := load(directory(), *only)
+	if err != nil {
+		return err
+	}
+	rows := rankings
+	if *all {
+		rows = slices.Concat(rankings, parts)
+	}
+	var results []result
+	for _, r := range rows {
+		one, err := measure(r, conversations)
+		if err != nil {
+			return err
+		}
+		results = append(results, one)
+	}
+	report(out, conversations, results)
+	return nil
+}
+
+// directory is where the conversations are: LOCOMO_DIR, or what the project's workplaces share.
+func directory() string {
+	if dir := os.Getenv("LOCOMO_DIR"); dir != "" {
+		return dir
+	}
+	shared := os.Getenv("EDICT_SHARED")
+	if shared == "" {
+		shared = filepath.Join("..", "shared")
+	}
+	return filepath.Join(shared, "data", "locomo")
+}
+
+func report(out io.Writer, conversations []conversation, results []result) {
+	names := make([]string, len(conversations))
+	turns := 0
+	for i, c := range conversations {
+		names[i] = c.name
+		turns += len(c.items)
+	}
+	fmt.Fprintf(out, "Conversations %s: %d turns, %d questions with evidence.\n\n", strings.Join(names, ", "), turns,
+		results[0].overall.questions)
+	header(out, "ranking", fmt.Sprintf("context at %d", contextDepth))
+	for _, r := range results {
+		fmt.Fprintf(out, "| %s |%s %.1f %% |\n", r.name, cells(r.overall), 100*r.context)
+	}
+	byDefault := results[len(rankings)-1]
+	fmt.Fprintf(out, "\nThe default by category:\n\n")
+	header(out, "category", "questions")
+	for number, name := range categories {
+		share := byDefault.categories[number]
+		if share.questions == 0 {
+			continue
+		}
+		fmt.Fprintf(out, "| %s |%s %d |\n", name, cells(share), share.questions)
+	}
+}
+
+func header(out io.Writer, first, last string) {
+	fmt.Fprintf(out, "| %s |", first)
+	for _, k := range depths {
+		fmt.Fprintf(out, " @%d |", k)
+	}
+	fmt.Fprintf(out, " %s |\n|---|%s\n", last, strings.Repeat("---:|", len(depths)+1))
+}
+
+func cells(s share) string {
+	var line strings.Builder
+	for _, recall := range s.recall() {
+		fmt.Fprintf(&line, " %.1f |", 100*recall)
+	}
+	return line.String()
+}
