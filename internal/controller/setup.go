@@ -94,7 +94,7 @@ func agentNameOf(o client.Object) []string {
 func (r *Reconcilers) commands(mgr ctrl.Manager) error {
 	// A status write of our own says nothing new to us: only a changed spec does, and a deletion.
 	return ctrl.NewControllerManagedBy(mgr).
-		For(&edictv1.Command{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		For(&edictv1.Command{}, builder.WithPredicates(specMoved)).
 		Watches(&edictv1.Agent{}, handler.EnqueueRequestsFromMapFunc(r.waitingCommands), builder.WithPredicates(agentMoved)).
 		WatchesRawSource(r.Doorbells.Commands.source()).
 		WithOptions(controller.Options{MaxConcurrentReconciles: r.Concurrency.Commands}).
@@ -104,7 +104,7 @@ func (r *Reconcilers) commands(mgr ctrl.Manager) error {
 func (r *Reconcilers) agents(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&edictv1.Agent{}, builder.WithPredicates(agentMoved)).
-		Watches(&edictv1.ContextView{}, handler.EnqueueRequestsFromMapFunc(r.agentsOfView), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&edictv1.ContextView{}, handler.EnqueueRequestsFromMapFunc(r.agentsOfView), builder.WithPredicates(specMoved)).
 		WatchesRawSource(r.Doorbells.Agents.source()).
 		WithOptions(controller.Options{MaxConcurrentReconciles: r.Concurrency.Others}).
 		Complete(r.Agents)
@@ -112,18 +112,26 @@ func (r *Reconcilers) agents(mgr ctrl.Manager) error {
 
 func (r *Reconcilers) views(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
-		For(&edictv1.ContextView{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		For(&edictv1.ContextView{}, builder.WithPredicates(specMoved)).
 		Watches(&edictv1.Agent{}, handler.EnqueueRequestsFromMapFunc(r.viewsOfAgent), builder.WithPredicates(agentMoved)).
 		WatchesRawSource(r.Doorbells.Views.source()).
 		WithOptions(controller.Options{MaxConcurrentReconciles: r.Concurrency.Others}).
 		Complete(r.Views)
 }
 
+// specMoved lets pass a changed spec, and another object of the same name: one
+// that was deleted and made again while the watch was broken comes as an update.
+var specMoved = predicate.Funcs{
+	UpdateFunc: func(e event.UpdateEvent) bool {
+		return e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() || e.ObjectOld.GetUID() != e.ObjectNew.GetUID()
+	},
+}
+
 // agentMoved lets pass what matters to others about an Agent: its spec, its
 // finalizer and its deletion, not the totals in its status.
 var agentMoved = predicate.Funcs{
 	UpdateFunc: func(e event.UpdateEvent) bool {
-		return e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() ||
+		return specMoved.Update(e) ||
 			!slices.Equal(e.ObjectOld.GetFinalizers(), e.ObjectNew.GetFinalizers())
 	},
 }

@@ -67,6 +67,7 @@ func (e *Engine) Retire(ctx context.Context, namespace, agentName string, retain
 		if _, err := e.stop(ctx, st, key, "AgentDeleted"); err != nil {
 			return err
 		}
+		e.schedule(st, key) // also if a process that is gone has stopped it: nobody else looks at it now
 	}
 	if len(keys) > 0 {
 		return fault.NewWait(time.Second, "CommandsEnding", "%d open commands are being stopped; calls under way are let finish.", len(keys))

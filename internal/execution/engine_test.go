@@ -356,6 +356,11 @@ func TestWhatDoesNotFitIntoAnEventIsRefusedAndNotTriedForever(t *testing.T) {
 // TestWithoutItsAgentACommandEndsButStartsNothing is what a process meets that
 // started after the agent's object was deleted.
 func TestWithoutItsAgentACommandEndsButStartsNothing(t *testing.T) {
+	t.Run("which nobody has stopped", func(t *testing.T) { endsWithoutItsAgent(t, false) })
+	t.Run("which the first process has stopped, and did not live to end", func(t *testing.T) { endsWithoutItsAgent(t, true) })
+}
+
+func endsWithoutItsAgent(t *testing.T, stopped bool) {
 	w := newWorld(t)
 	w.decide = func(agent.Inquiry) (agent.Answer, error) {
 		return agent.Answer{}, fault.NewWait(time.Hour, "Busy", "busy")
@@ -370,6 +375,9 @@ func TestWithoutItsAgentACommandEndsButStartsNothing(t *testing.T) {
 	w.mu.Lock()
 	w.objects, w.asked = map[string]agent.Order{}, map[string]int{}
 	w.mu.Unlock()
+	if stopped {
+		w.record(o.Key, agent.CancelRequested{Reason: "AgentDeleted"})
+	}
 
 	second := w.start(nil)
 	defer second.end()
@@ -388,6 +396,24 @@ func TestWithoutItsAgentACommandEndsButStartsNothing(t *testing.T) {
 	}
 	if stream, err := second.engine.Stream(context.Background(), "travel", "concierge"); err != nil || stream != "travel/concierge@2" {
 		t.Errorf("the next life's stream is %q, %v", stream, err)
+	}
+}
+
+// record appends what a process has recorded about a command just before it died.
+func (w *world) record(key string, event agent.Event) {
+	w.t.Helper()
+	ctx := context.Background()
+	j := w.open()
+	defer func() { _ = j.Close() }()
+	about, err := j.ReadSubject(ctx, "travel/concierge", key)
+	if err == nil {
+		_, err = j.Claim(ctx, 0)
+	}
+	if err == nil {
+		_, err = j.Append(ctx, batch("travel/concierge", key, len(about), []agent.Event{event}))
+	}
+	if err != nil {
+		w.t.Fatal(err)
 	}
 }
 
