@@ -211,7 +211,7 @@ func TestACommandThatRunsForLongIsSaidToRunOnce(t *testing.T) {
 	await(t, began, "the model was asked")
 	h.costsNothing("trip")
 	for range 3 {
-		h.clock.pass(2 * quietFor)
+		h.clock.pass(30 * quietFor)
 		h.must(h.lookAt("trip"))
 	}
 	if diff := cmp.Diff(map[string]int{"status of Command": 1}, h.disk.counts()); diff != "" {

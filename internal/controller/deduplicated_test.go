@@ -147,7 +147,7 @@ func TestACommandThatRunsIsTakenOverByItsNewObject(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.create(ask("trip")) // before the operator looked
-	h.clock.pass(2 * quietFor)
+	h.clock.pass(30 * quietFor)
 	h.must(h.lookAt("trip"))
 	c := h.wantPhase("trip", edictv1.CommandRunning)
 	wantCondition(t, c.Status.Conditions, edictv1.ConditionDeduplicated, metav1.ConditionTrue, edictv1.ReasonTakenOver, "has not ended; it goes on", "nothing of it is repeated")

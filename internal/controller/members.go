@@ -213,7 +213,7 @@ func (m *Members) look(ctx context.Context) ([]string, error) {
 	}
 	m.looked = now
 	seen := make(map[string]sighting, len(list.Items))
-	var alive []string
+	alive := []string{m.name()} // renewed just now, whether the API server's memory says so already or not
 	var dead []*coordinationv1.Lease
 	for i := range list.Items {
 		lease := &list.Items[i]
@@ -223,6 +223,7 @@ func (m *Members) look(ctx context.Context) ([]string, error) {
 		}
 		seen[lease.Name] = s
 		switch unchanged := now.Sub(s.at); {
+		case lease.Name == m.name():
 		case m.succeeds(lease), unchanged >= goneAfter*m.Duration:
 			dead = append(dead, lease)
 		case unchanged < m.Duration:
@@ -236,10 +237,10 @@ func (m *Members) look(ctx context.Context) ([]string, error) {
 	return alive, nil
 }
 
-// succeeds reports whether the Lease is that of a process which had this one's pod
-// before it. A pod runs one process at a time.
+// succeeds reports whether another's Lease is that of a process which had this
+// one's pod before it. A pod runs one process at a time.
 func (m *Members) succeeds(lease *coordinationv1.Lease) bool {
-	return m.Pod != "" && lease.Annotations[podAnnotation] == m.Pod && lease.Name != m.name()
+	return m.Pod != "" && lease.Annotations[podAnnotation] == m.Pod
 }
 
 // remove deletes a Lease, unless it was renewed meanwhile. A failure is nobody's

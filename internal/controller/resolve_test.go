@@ -171,7 +171,7 @@ func TestWhatRunsAgainIsSaidToRun(t *testing.T) {
 	h.create(settles("again", "trip-1-0", edictv1.ResolveRunAgain))
 	h.must(h.lookAt("again"))
 	await(t, entered, "the API was called")
-	h.clock.pass(2 * quietFor)
+	h.clock.pass(30 * quietFor)
 	for _, name := range []string{"trip", "trip-1-0"} {
 		if result := h.must(h.lookAt(name)); result.RequeueAfter == 0 {
 			t.Errorf("%s is not looked at again", name)
