@@ -72,7 +72,7 @@ verify: ## Check generated files, formatting, vet, linters and import rules; cha
 
 .PHONY: test
 test: controlplane postgres ## Run every test with the race detector: PKG=./internal/... and TESTFLAGS=-v narrow it.
-	go test -race -timeout 30m $(TESTFLAGS) $(PKG)
+	@hack/test.sh "$(PKG)" $(TESTFLAGS)
 
 # How long the fault campaign may take.
 FAULTS_BUDGET ?= 15m
