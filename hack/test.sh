@@ -10,7 +10,7 @@ shift
 cd "$(dirname "$0")/.."
 
 if [[ $pattern != ./... ]]; then
-  exec go test -race -timeout 30m "$@" "$pattern"
+  exec go test -race -timeout 30m "$@" $pattern # which may be several
 fi
 mapfile -t packages < <(go list ./... | grep -v '/test/faults$')
 status=0
