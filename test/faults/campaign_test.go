@@ -111,7 +111,7 @@ func number(name string, otherwise int64) (int64, error) {
 	return n, nil
 }
 
-// waitTogether lets six parts run side by side on any machine, unless -parallel says otherwise: most of their time they
+// waitTogether lets three parts run side by side on any machine, unless -parallel says otherwise: most of their time they
 // wait for deadlines.
 func waitTogether() error {
 	const name = "test.parallel"
@@ -120,7 +120,7 @@ func waitTogether() error {
 	if set {
 		return nil
 	}
-	return flag.Set(name, "6")
+	return flag.Set(name, "3")
 }
 
 // long reports whether there is time for everything, and not only for a sample.
