@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,6 +21,11 @@ import (
 // transactionTime bounds a transaction, so that a server which no longer answers
 // does not hold Follow for ever.
 const transactionTime = time.Minute
+
+// idleTime is how long a transaction may rest between two statements before the
+// server ends it: a process that is paused in the middle of a batch holds the
+// checkpoints of its shards no longer than this.
+const idleTime = 5 * time.Second
 
 // server is the schema "projection" of a PostgreSQL database.
 type server struct {
@@ -45,6 +51,7 @@ func openServer(ctx context.Context, location string, readers int) (*server, err
 	// reads looks at the sequence again; see Store.read.
 	config.RuntimeParams["synchronous_commit"] = "off"
 	config.RuntimeParams["application_name"] = "edict-projection"
+	config.RuntimeParams["idle_in_transaction_session_timeout"] = strconv.FormatInt(idleTime.Milliseconds(), 10)
 	s := &server{db: stdlib.OpenDB(*config), where: fmt.Sprintf("PostgreSQL at %s:%d, database %s", config.Host, config.Port, config.Database)}
 	s.db.SetMaxOpenConns(readers + 1) // and the one that writes
 	s.db.SetMaxIdleConns(readers + 1)
@@ -78,7 +85,9 @@ func (s *server) transact(work func(tx transaction) error) error {
 }
 
 var (
-	lockOpening      = sqlText{postgres: fmt.Sprintf(`SELECT pg_advisory_xact_lock(%d)`, application)}
+	lockOpening = sqlText{postgres: fmt.Sprintf(`SELECT pg_advisory_xact_lock(%d)`, application)}
+	// restOpening lets who opens read the journal between two statements.
+	restOpening      = sqlText{postgres: `SET LOCAL idle_in_transaction_session_timeout = '30s'`}
 	hasSchema        = sqlText{postgres: `SELECT 1 FROM pg_namespace WHERE nspname = 'projection'`}
 	makeSchema       = sqlText{postgres: `CREATE SCHEMA projection`}
 	tablesInPostgres = sqlText{postgres: `SELECT tablename::text FROM pg_tables WHERE schemaname = 'projection' ORDER BY tablename <> 'checkpoints', tablename DESC`}
@@ -87,8 +96,10 @@ var (
 // found lets one process at a time look and make. It makes the schema, unless
 // somebody who may has done so.
 func (s *server) found(tx transaction) ([]string, error) {
-	if _, err := tx.execute(lockOpening); err != nil {
-		return nil, err
+	for _, text := range []sqlText{restOpening, lockOpening} {
+		if _, err := tx.execute(text); err != nil {
+			return nil, err
+		}
 	}
 	rows, err := tx.query(hasSchema)
 	exists, err := collect(rows, err, scanOne[int])
@@ -122,6 +133,9 @@ func (s *server) query(ctx context.Context, text sqlText, args ...any) (*sql.Row
 	return s.db.QueryContext(ctx, text.postgres, asBytes(args)...)
 }
 
+// idleTooLong is the code of a transaction that rested for longer than it may.
+const idleTooLong = "25P03"
+
 func (s *server) shared() bool { return true }
 
 func (s *server) passing(err error) bool {
@@ -136,7 +150,7 @@ func (s *server) passing(err error) bool {
 	case "08", "40", "57": // connection, serialization and deadlock, shutting down
 		return true
 	}
-	return false
+	return said.Code == idleTooLong
 }
 
 func (s *server) close() error { return s.db.Close() }

@@ -172,3 +172,35 @@ func TestLostConnectionsAreMadeAgain(t *testing.T) {
 	wait(t, s, log)
 	sameAsFresh(t, s, inFile, log)
 }
+
+func TestAProcessThatIsPausedInABatchDoesNotHoldUpAnother(t *testing.T) {
+	where := inServer(t)
+	log := newLog()
+	log.add(stream, "1", agent.MemorySaved{ID: "m1"})
+	paused, other := open(t, where, log, Options{}), open(t, where, log, Options{})
+	holds, wake := make(chan struct{}), make(chan struct{})
+	ended := make(chan error)
+	go func() {
+		ended <- paused.db.transact(func(tx transaction) error {
+			_, err := tx.execute(portable(`UPDATE checkpoints SET first = first`))
+			close(holds)
+			<-wake
+			return err
+		})
+	}()
+	<-holds
+	following(t, other)
+	ctx, cancel := context.WithTimeout(t.Context(), idleTime+10*time.Second) // what it waits, and a busy machine
+	defer cancel()
+	if err := other.WaitFor(ctx, stream, 1); err != nil {
+		t.Errorf("the other process: %v", err)
+	}
+	close(wake)
+	if err := <-ended; err == nil || !paused.db.passing(err) {
+		t.Errorf("the paused one committed, or may not try again: %v", err)
+	}
+	following(t, paused)
+	log.add(stream, "2", agent.MemorySaved{ID: "m2"})
+	wait(t, paused, log)
+	sameAsFresh(t, paused, inFile, log)
+}
