@@ -264,8 +264,8 @@ func (r *row) check(ctx context.Context, commands []edictv1.Command) error {
 	}
 	for i := range commands {
 		c := &commands[i]
-		if n := told[c.UID]; n != 1 {
-			wrong = append(wrong, fmt.Sprintf("%d Kubernetes Events tell of the end of %s, want 1", n, c.Name))
+		if n, want := told[c.UID], max(1, r.shape.told[c.Name]); n != want {
+			wrong = append(wrong, fmt.Sprintf("%d Kubernetes Events tell of the end of %s, want %d", n, c.Name, want))
 		}
 		wrong = append(wrong, mirrors(c, all)...)
 	}
@@ -351,5 +351,6 @@ type shape struct {
 	phase    agent.Phase
 	unknown  bool // the outcome may be unknown without a kill
 	effects  int
+	told     map[string]int // how many ends of a command Kubernetes Events tell of, if it is not one
 	places   []string // lives are separated by " then "
 }

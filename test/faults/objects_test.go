@@ -49,12 +49,14 @@ func (w *world) concierge(name string) []client.Object {
 	return []client.Object{view, a}
 }
 
-// newCommand returns a command that is tried often, so that a busy machine's timeouts end none.
+// newCommand returns a command that is tried often and for long, so that neither a busy machine's timeouts nor faults that
+// go on for minutes end one.
 func newCommand(name, agent string) *edictv1.Command {
 	return &edictv1.Command{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: edictv1.CommandSpec{
 			AgentRef: edictv1.AgentReference{Name: agent},
+			Timeout:  duration(time.Hour),
 			Retry:    edictv1.RetryPolicy{MaxAttempts: 20, Backoff: duration(50 * time.Millisecond)},
 		},
 	}
@@ -69,6 +71,12 @@ func newAsk(name, agent, message string) *edictv1.Command {
 func newSave(name, agent, content string) *edictv1.Command {
 	c := newCommand(name, agent)
 	c.Spec.SaveMemory = &edictv1.SaveMemoryCommand{Kind: "note", Content: content}
+	return c
+}
+
+func newResolve(name, agent, command string) *edictv1.Command {
+	c := newCommand(name, agent)
+	c.Spec.Resolve = &edictv1.ResolveCommand{Command: command, Outcome: edictv1.ResolveSucceeded, Reason: "The receiver has it on record.", By: "administrator"}
 	return c
 }
 

@@ -3,6 +3,7 @@ package faults
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -115,6 +116,18 @@ var shapes = []shape{
 		objects: one(newBooking("c", "concierge", "put", flightFull, subject)), during: deleteAgent, settled: agentGone,
 		places: around("CancelRequested", "CommandCancelled", "AgentDeleted"),
 	},
+	{
+		name: "a call whose unknown outcome a person settles", class: agent.NonIdempotent, effects: 1, phase: agent.Succeeded, commands: 2, ends: "c",
+		objects: one(newBooking("c", "concierge", "post", flightBroken, subject)), during: settles("c"), settled: settled("c"),
+		told:   map[string]int{"c": 2},
+		places: append(around("CommandAccepted@2"), "event:created@2", "status:written@2"),
+	},
+	{
+		name: "an ask that goes on when a person settles its call", class: agent.NonIdempotent, effects: 1, phase: agent.Succeeded, commands: 3, ends: "c",
+		objects: one(newAsk("c", "concierge", "Post "+flightBroken+" for "+subject)), during: settles("c-1-0"), settled: settled("c-1-0", "c"),
+		told:   map[string]int{"c": 2, "c-1-0": 2},
+		places: slices.Concat(around("CommandAccepted@3", "ContextBuilt@2", "DecisionMade@2"), []string{"model:asked@2", "model:answered@2"}),
+	},
 }
 
 // one returns the object anew for each row.
@@ -160,4 +173,37 @@ func agentGone(ctx context.Context, w *world) error {
 		return errors.New("the agent is still there")
 	}
 	return client.IgnoreNotFound(err)
+}
+
+// settles is a person who settles the command's outcome once it is unknown.
+func settles(command string) func(context.Context, *world) {
+	return func(ctx context.Context, w *world) {
+		if until(ctx, reachWithin, w.is(ctx, command, edictv1.CommandOutcomeUnknown)) == nil {
+			_ = w.create(ctx, newResolve("resolve", "concierge", command)) // the row fails without it; the next life may find it there
+		}
+	}
+}
+
+// settled says whether these commands have succeeded: as long as nobody settles an outcome, its command has ended, too.
+func settled(commands ...string) func(context.Context, *world) error {
+	return func(ctx context.Context, w *world) error {
+		for _, command := range commands {
+			if err := w.is(ctx, command, edictv1.CommandSucceeded)(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// is returns what says whether a command is in that phase.
+func (w *world) is(ctx context.Context, command string, phase edictv1.CommandPhase) func() error {
+	return func() error {
+		var c edictv1.Command
+		err := w.plane.client.Get(ctx, types.NamespacedName{Namespace: w.ns, Name: command}, &c)
+		if err == nil && c.Status.Phase != phase {
+			err = fmt.Errorf("%s is %s, want %s", command, c.Status.Phase, phase)
+		}
+		return err
+	}
 }

@@ -94,9 +94,10 @@ func announced(commands []edictv1.Command, told map[types.UID]int) (wrong []stri
 
 // count compares the effects of each want, however their commands were keyed, with how its commands ended.
 func (l *load) count(commands []edictv1.Command, all []*story) {
-	phases := map[string]agent.Phase{}
+	phases, reasons := map[string]agent.Phase{}, map[string]string{}
 	for i := range commands {
 		phases[commands[i].Name] = agent.Phase(commands[i].Status.Phase)
+		reasons[commands[i].Name] = why(&commands[i])
 	}
 	effects := map[agent.EffectClass]map[string]int{
 		agent.Idempotent: l.world.honours.effects(), agent.NonIdempotent: l.world.ignores.effects(), agent.Internal: memories(all),
@@ -124,7 +125,7 @@ func (l *load) count(commands []edictv1.Command, all []*story) {
 			l.found.violate("%s (%s): it says that it succeeded, and there is no effect", t.tag, t.class)
 		case phase == agent.Failed, phase != agent.Succeeded && !t.may:
 			n.lost++
-			l.found.violate("%s (%s): it is %s, and nobody wanted that", t.tag, t.class, phase)
+			l.found.violate("%s (%s): it is %s, and nobody wanted that: %s", t.tag, t.class, phase, reasons[t.commands[0]])
 		}
 	}
 	l.found.count(n)
