@@ -67,12 +67,15 @@ var house = []room{
 
 	// The read side. It knows nothing of the write side.
 	{folder: "internal/projection", may: slices.Concat(campaign, core, []string{"modernc.org/sqlite/...", "github.com/jackc/pgx/v5/..."}), tests: append(outside, "internal/journal/postgres", "hack/postgres")},
+	{folder: "internal/tokens", may: []string{"github.com/tiktoken-go/tokenizer/..."}},
+	// It splits texts, and knows neither where they were read nor what a token is.
+	{folder: "internal/document"},
 	// It ranks texts, and knows neither where they come from nor what they are for.
 	{folder: "internal/retrieval", may: []string{"github.com/kljensen/snowball/english", "golang.org/x/text/unicode/norm"}},
 	{
 		folder: "internal/view",
-		may:    []string{"internal/agent", "internal/projection", "internal/fault", "github.com/tiktoken-go/tokenizer/..."},
-		tests:  append(outside, "internal/journal"),
+		may:    []string{"internal/agent", "internal/projection", "internal/retrieval", "internal/tokens", "internal/fault"},
+		tests:  append(outside, "internal/journal", "github.com/tiktoken-go/tokenizer/..."),
 	},
 	{
 		folder: "internal/query",

@@ -1,4 +1,6 @@
-package view
+// Package tokens counts tokens as the o200k_base vocabulary has them: exact for the models that use it, an estimate for
+// others. It knows no models and no budgets.
+package tokens
 
 import (
 	"crypto/sha256"
@@ -8,11 +10,10 @@ import (
 	"github.com/tiktoken-go/tokenizer"
 )
 
-// tokens counts tokens as the o200k_base vocabulary has them: exact for the models
-// that use it, an estimate for others. Counting takes about a quarter of a
+// Counter counts tokens. Its methods may be called from any goroutine. Counting takes about a quarter of a
 // microsecond a byte, and contexts hold the same items again and again, so counts
 // are remembered by text.
-type tokens struct {
+type Counter struct {
 	codec tokenizer.Codec
 
 	mu         sync.Mutex
@@ -22,17 +23,17 @@ type tokens struct {
 // remembered is how many counts a generation holds: about 3 MB in two.
 const remembered = 16 << 10
 
-// newTokens reads the compiled-in vocabulary, which takes some 60 ms the first time.
-func newTokens() (*tokens, error) {
+// New reads the compiled-in vocabulary, which takes some 60 ms the first time.
+func New() (*Counter, error) {
 	codec, err := tokenizer.Get(tokenizer.O200kBase)
 	if err != nil {
 		return nil, err
 	}
-	return &tokens{codec: codec, young: map[[sha256.Size]byte]int{}}, nil
+	return &Counter{codec: codec, young: map[[sha256.Size]byte]int{}}, nil
 }
 
-// count returns the number of tokens in text.
-func (t *tokens) count(text string) int {
+// Count returns the number of tokens in text.
+func (t *Counter) Count(text string) int {
 	key := sha256.Sum256([]byte(text))
 	if n, ok := t.recall(key); ok {
 		return n
@@ -45,7 +46,7 @@ func (t *tokens) count(text string) int {
 	return n
 }
 
-func (t *tokens) recall(key [sha256.Size]byte) (int, bool) {
+func (t *Counter) recall(key [sha256.Size]byte) (int, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n, ok := t.young[key]
@@ -57,7 +58,7 @@ func (t *tokens) recall(key [sha256.Size]byte) (int, bool) {
 	return n, ok
 }
 
-func (t *tokens) remember(key [sha256.Size]byte, n int) {
+func (t *Counter) remember(key [sha256.Size]byte, n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.young) >= remembered {
@@ -66,8 +67,8 @@ func (t *tokens) remember(key [sha256.Size]byte, n int) {
 	t.young[key] = n
 }
 
-// prefix returns the beginning of text that its first n tokens make, without a broken character.
-func (t *tokens) prefix(text string, n int) string {
+// Prefix returns the beginning of text that its first n tokens make, without a broken character.
+func (t *Counter) Prefix(text string, n int) string {
 	for window := 8 * n; ; window *= 2 { // most tokens are shorter than 8 bytes
 		whole := window >= len(text)
 		_, pieces, err := t.codec.Encode(text[:min(window, len(text))])

@@ -3,6 +3,8 @@ package view
 import (
 	"strings"
 	"unicode/utf8"
+
+	"github.com/edict-dev/edict/internal/tokens"
 )
 
 // choice is how much of a section is shown.
@@ -25,22 +27,22 @@ func (s section) cut(c choice) int { return len(s.items) - c.shown() }
 // priced is a section with what its parts take, in tokens.
 type priced struct {
 	section
-	counter *tokens
+	counter *tokens.Counter
 	fixed   int   // heading, and the line that says that there is nothing
 	note    int   // the line that says what was left out
 	upTo    []int // upTo[n]: the n newest items together; ends with the first sum that is more than the budget
 }
 
 // price counts a section's parts. Items that no budget can hold are not counted.
-func price(s section, counter *tokens, budget int) priced {
-	p := priced{section: s, counter: counter, fixed: counter.count(s.heading), upTo: []int{0}}
+func price(s section, counter *tokens.Counter, budget int) priced {
+	p := priced{section: s, counter: counter, fixed: counter.Count(s.heading), upTo: []int{0}}
 	if len(s.items) == 0 {
-		p.fixed += counter.count(none)
+		p.fixed += counter.Count(none)
 		return p
 	}
-	p.note = max(counter.count(s.note(1)), counter.count(s.note(len(s.items))))
+	p.note = max(counter.Count(s.note(1)), counter.Count(s.note(len(s.items))))
 	for sum := 0; len(p.upTo) <= len(s.items) && sum <= budget; {
-		sum += counter.count(s.items[len(p.upTo)-1].text())
+		sum += counter.Count(s.items[len(p.upTo)-1].text())
 		p.upTo = append(p.upTo, sum)
 	}
 	return p
@@ -70,7 +72,7 @@ func (p priced) choose(room int) choice {
 		return c
 	}
 	if size := p.upTo[whole+1] - p.upTo[whole]; size > space {
-		if part, took := p.counter.partial(p.items[whole], space-p.upTo[whole]); part != nil {
+		if part, took := partial(p.counter, p.items[whole], space-p.upTo[whole]); part != nil {
 			c.partial, c.tokens = part, c.tokens+took
 		}
 	}
@@ -82,12 +84,12 @@ func (p priced) choose(room int) choice {
 
 // partial returns an item cut to at most room tokens, and how many it takes, or
 // nil if that would show next to nothing of it.
-func (t *tokens) partial(i item, room int) (*item, int) {
+func partial(t *tokens.Counter, i item, room int) (*item, int) {
 	const marker, least = 12, 24 // what the words that say so take, and what makes no sense any more
 	for n := room - marker; n >= least; {
-		kept := strings.TrimSpace(t.prefix(i.body, n))
+		kept := strings.TrimSpace(t.Prefix(i.body, n))
 		part := item{body: kept, more: i.more + utf8.RuneCountInString(i.body[len(kept):])}
-		took := t.count(part.text())
+		took := t.Count(part.text())
 		if took <= room {
 			return &part, took
 		}

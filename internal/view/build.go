@@ -8,6 +8,7 @@ import (
 	"github.com/edict-dev/edict/internal/agent"
 	"github.com/edict-dev/edict/internal/fault"
 	"github.com/edict-dev/edict/internal/projection"
+	"github.com/edict-dev/edict/internal/tokens"
 )
 
 // Reader is what a context is built from. Rows come newest first.
@@ -32,13 +33,13 @@ type Request struct {
 // Builder builds contexts. Its methods may be called from any goroutine.
 type Builder struct {
 	reader Reader
-	tokens *tokens
+	tokens *tokens.Counter
 }
 
 // NewBuilder returns a builder that reads from reader. The first one of a process
 // takes some 60 ms, to read the vocabulary.
 func NewBuilder(reader Reader) (*Builder, error) {
-	counter, err := newTokens()
+	counter, err := tokens.New()
 	if err != nil {
 		return nil, fmt.Errorf("read the token vocabulary: %w", err)
 	}
@@ -179,7 +180,7 @@ func (b *Builder) compose(made *agent.Context, sections []section, present []pri
 				pieces[end] = b.spaced(pieces[end])
 			}
 			for _, piece := range pieces {
-				told.Tokens += b.tokens.count(piece)
+				told.Tokens += b.tokens.Count(piece)
 				text.WriteString(piece)
 			}
 			told.Items, told.Cut = c.shown(), s.cut(c)
@@ -194,7 +195,7 @@ func (b *Builder) compose(made *agent.Context, sections []section, present []pri
 // spaced adds the empty line that separates two blocks, unless that takes more
 // than the one token that is set aside for it.
 func (b *Builder) spaced(piece string) string {
-	if spaced := piece + "\n"; b.tokens.count(spaced) <= b.tokens.count(piece)+1 {
+	if spaced := piece + "\n"; b.tokens.Count(spaced) <= b.tokens.Count(piece)+1 {
 		return spaced
 	}
 	return piece

@@ -13,6 +13,7 @@ import (
 
 	"github.com/edict-dev/edict/internal/agent"
 	"github.com/edict-dev/edict/internal/projection"
+	"github.com/edict-dev/edict/internal/tokens"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -53,7 +54,7 @@ func (s *shelf) Results(_ context.Context, of projection.Scope, conversation str
 
 func newest[T any](rows []T, of projection.Scope) []T { return rows[:min(len(rows), of.Limit)] }
 
-var newBuilderOnce = sync.OnceValues(newTokens)
+var newBuilderOnce = sync.OnceValues(tokens.New)
 
 // builder returns a builder; all of a test's builders share what they remember.
 func builder(t interface{ Fatal(...any) }, r Reader) *Builder {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/tiktoken-go/tokenizer"
 	"pgregory.net/rapid"
 
 	"github.com/edict-dev/edict/internal/agent"
@@ -73,7 +74,11 @@ func TestAContextNeverExceedsItsBudget(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		counted, err := b.tokens.codec.Count(got.Text)
+		codec, err := tokenizer.Get(tokenizer.O200kBase)
+		if err != nil {
+			t.Fatal(err)
+		}
+		counted, err := codec.Count(got.Text)
 		if err != nil || got.Tokens != counted || counted > q.budget() || got.Budget != q.budget() {
 			t.Fatalf("told %d tokens of %d, counted %d of %d (%v):\n%s", got.Tokens, got.Budget, counted, q.budget(), err, got.Text)
 		}
