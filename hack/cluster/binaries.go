@@ -1,10 +1,11 @@
 package cluster
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/edict-dev/edict/hack/repository"
 )
 
 // binaryNames are the programs that `make controlplane` builds.
@@ -15,11 +16,10 @@ var binaryNames = []string{"etcd", "kube-apiserver", "kube-controller-manager", 
 func Binaries() (string, error) {
 	dir := os.Getenv("EDICT_CONTROLPLANE")
 	if dir == "" {
-		root, err := moduleRoot()
-		if err != nil {
-			return "", err
+		var err error
+		if dir, err = repository.Bin("controlplane"); err != nil {
+			return "", fmt.Errorf("%w: set EDICT_CONTROLPLANE to the directory that `make controlplane` built", err)
 		}
-		dir = filepath.Join(root, "bin", "controlplane")
 	}
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -33,22 +33,4 @@ func Binaries() (string, error) {
 		}
 	}
 	return dir, nil
-}
-
-// moduleRoot looks for this module's go.mod from the working directory upwards.
-func moduleRoot() (string, error) {
-	start, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for dir := start; ; dir = filepath.Dir(dir) {
-		mod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
-		if err == nil && bytes.Contains(mod, []byte("module github.com/edict-dev/edict\n")) {
-			return dir, nil
-		}
-		if dir == filepath.Dir(dir) {
-			return "", fmt.Errorf("%s is not inside Edict's repository: set EDICT_CONTROLPLANE to the directory that "+
-				"`make controlplane` built", start)
-		}
-	}
 }

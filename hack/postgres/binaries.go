@@ -1,10 +1,11 @@
 package postgres
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/edict-dev/edict/hack/repository"
 )
 
 // programs are a server's folder of binaries, and what its loader needs besides.
@@ -18,11 +19,10 @@ type programs struct {
 func find() (programs, error) {
 	dir := os.Getenv("EDICT_POSTGRES")
 	if dir == "" {
-		root, err := moduleRoot()
-		if err != nil {
-			return programs{}, err
+		var err error
+		if dir, err = repository.Bin("postgres"); err != nil {
+			return programs{}, fmt.Errorf("%w: set EDICT_POSTGRES to the folder that `make postgres` filled", err)
 		}
-		dir = filepath.Join(root, "bin", "postgres")
 	}
 	for _, candidate := range []string{filepath.Join(dir, "bindir"), dir} {
 		bin, err := filepath.EvalSymlinks(candidate)
@@ -47,22 +47,4 @@ func executable(path string) bool {
 func isFolder(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.IsDir()
-}
-
-// moduleRoot looks for this module's go.mod from the working directory upwards.
-func moduleRoot() (string, error) {
-	start, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for dir := start; ; dir = filepath.Dir(dir) {
-		mod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
-		if err == nil && bytes.Contains(mod, []byte("module github.com/edict-dev/edict\n")) {
-			return dir, nil
-		}
-		if dir == filepath.Dir(dir) {
-			return "", fmt.Errorf("%s is not inside Edict's repository: set EDICT_POSTGRES to the folder that "+
-				"`make postgres` filled", start)
-		}
-	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	edictv1 "github.com/edict-dev/edict/api/v1alpha1"
+	"github.com/edict-dev/edict/hack/process"
 )
 
 // TestBadAPI calls APIs that misbehave, each in its own way, and looks at what is told and at how often they were
@@ -71,7 +72,7 @@ func TestBadAPI(t *testing.T) {
 func TestUnreachableAPI(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, theSuite(t).sharedOperator(t))
-	closed, err := freeAddresses(1)
+	closed, err := process.FreeAddresses(t.Context(), 1)
 	if err != nil {
 		t.Fatal(err)
 	}

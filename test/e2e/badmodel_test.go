@@ -6,6 +6,7 @@ import (
 	"time"
 
 	edictv1 "github.com/edict-dev/edict/api/v1alpha1"
+	"github.com/edict-dev/edict/hack/process"
 	"github.com/edict-dev/edict/hack/scriptedmodel"
 )
 
@@ -78,7 +79,7 @@ func TestBadModel(t *testing.T) {
 func TestUnreachableModel(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, theSuite(t).sharedOperator(t))
-	closed, err := freeAddresses(1)
+	closed, err := process.FreeAddresses(t.Context(), 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -104,7 +104,7 @@ func (k *killing) run() {
 		k.ask((kill + 1) * k.asks / k.kills)
 		time.Sleep(100*time.Millisecond + time.Duration(k.random.Int64N(int64(2200*time.Millisecond))))
 		if err := k.op.kill(); err != nil {
-			k.Fatalf("kill %d: %v\n%s", kill+1, err, k.op.logs.tail(40))
+			k.Fatalf("kill %d: %v\n%s", kill+1, err, k.op.logs.Tail(40))
 		}
 		if err := k.op.start(); err != nil {
 			k.Fatal(err)

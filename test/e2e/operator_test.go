@@ -1,20 +1,15 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/edict-dev/edict/hack/process"
 )
 
 // operator is the operator as a process of its own, which can be stopped, killed and started again.
@@ -26,11 +21,8 @@ type operator struct {
 	query       string // addresses, host:port
 	metrics     string
 	health      string
-	logs        *output // of all its lives
-
-	cmd  *exec.Cmd     // of the last life; nil before the first
-	done chan struct{} // closed when that life has ended
-	err  error         // how it ended; read after done
+	logs        *process.Output  // of all its lives
+	life        *process.Process // the last one; nil before the first
 }
 
 // newOperator prepares an operator that keeps its files in dir, and starts nothing.
@@ -38,13 +30,13 @@ func newOperator(s *suite, dir string) (*operator, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	ports, err := freeAddresses(3)
+	ports, err := process.FreeAddresses(context.Background(), 3)
 	if err != nil {
 		return nil, err
 	}
 	return &operator{
 		suite: s, dir: dir, journal: filepath.Join(dir, "journal.db"), projections: filepath.Join(dir, "projections.db"),
-		query: ports[0], metrics: ports[1], health: ports[2], logs: &output{},
+		query: ports[0], metrics: ports[1], health: ports[2], logs: &process.Output{},
 	}, nil
 }
 
@@ -61,7 +53,7 @@ func ownOperator(t *testing.T) *operator {
 			t.Errorf("stop the operator: %v", err)
 		}
 		if t.Failed() {
-			t.Logf("the operator's last lines:\n%s", o.logs.tail(60))
+			t.Logf("the operator's last lines:\n%s", o.logs.Tail(60))
 		}
 	})
 	o.mustStart(t)
@@ -79,23 +71,12 @@ func (o *operator) args() []string {
 }
 
 // start starts the process, and does not wait until it is ready.
-func (o *operator) start() error {
-	cmd := exec.Command(o.suite.binary, o.args()...)
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + o.dir, "KUBECONFIG=" + o.suite.kubeconfig}
-	cmd.Stdout, cmd.Stderr = o.logs, o.logs
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("start the operator: %w", err)
-	}
-	if err := o.suite.guard.watch(cmd.Process.Pid); err != nil {
-		return err
-	}
-	done := make(chan struct{})
-	o.cmd, o.done = cmd, done
-	go func() {
-		defer close(done)
-		o.err = cmd.Wait()
-	}()
-	return nil
+func (o *operator) start() (err error) {
+	o.life, err = process.Start(process.Options{
+		Path: o.suite.binary, Args: o.args(), Log: o.logs, Guard: o.suite.guard,
+		Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + o.dir, "KUBECONFIG=" + o.suite.kubeconfig},
+	})
+	return err
 }
 
 func (o *operator) mustStart(t *testing.T) {
@@ -104,7 +85,7 @@ func (o *operator) mustStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := o.waitReady(time.Minute); err != nil {
-		t.Fatalf("%v\n%s", err, o.logs.tail(40))
+		t.Fatalf("%v\n%s", err, o.logs.Tail(40))
 	}
 }
 
@@ -114,8 +95,8 @@ func (o *operator) waitReady(within time.Duration) error {
 	defer cancel()
 	for {
 		select {
-		case <-o.done:
-			return fmt.Errorf("the operator ended before it was ready: %w", errors.Join(o.err, errEnded))
+		case <-o.life.Done():
+			return fmt.Errorf("the operator ended before it was ready: %s", o.life.State())
 		case <-ctx.Done():
 			return fmt.Errorf("the operator was not ready within %s", within)
 		case <-time.After(50 * time.Millisecond):
@@ -126,51 +107,21 @@ func (o *operator) waitReady(within time.Duration) error {
 	}
 }
 
-// errEnded keeps the message of a process that ended with status zero from being empty.
-var errEnded = errors.New("the process has ended")
-
-// kill ends the process with SIGKILL. It is no error if it has ended already by itself, but then it says so.
-func (o *operator) kill() error {
-	select {
-	case <-o.done:
-		return fmt.Errorf("the operator had ended by itself: %w", errors.Join(o.err, errEnded))
-	default:
-	}
-	if err := o.cmd.Process.Kill(); err != nil {
-		return err
-	}
-	<-o.done
-	return o.suite.guard.watch(0)
-}
+// kill ends the process with SIGKILL; that it had ended by itself is an error.
+func (o *operator) kill() error { return o.life.Kill() }
 
 // stop ends the process with SIGTERM, as a kubelet does, and expects it to end well. One that is not running is left alone.
 func (o *operator) stop() error {
-	if o.cmd == nil {
+	if o.life == nil {
 		return nil
 	}
-	select {
-	case <-o.done:
-		return nil
-	default:
-	}
-	if err := o.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		return err
-	}
-	select {
-	case <-o.done:
-	case <-time.After(45 * time.Second):
-		return errors.Join(errors.New("the operator did not end within 45s of SIGTERM"), o.kill())
-	}
-	if o.err != nil {
-		return fmt.Errorf("the operator ended badly: %w", o.err)
-	}
-	return o.suite.guard.watch(0)
+	return o.life.Stop(45 * time.Second)
 }
 
 func (o *operator) mustStop(t *testing.T) {
 	t.Helper()
 	if err := o.stop(); err != nil {
-		t.Fatalf("%v\n%s", err, o.logs.tail(40))
+		t.Fatalf("%v\n%s", err, o.logs.Tail(40))
 	}
 }
 
@@ -186,41 +137,4 @@ func (o *operator) dropProjections(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-}
-
-// freeAddresses returns addresses on loopback that nobody listened at a moment ago.
-func freeAddresses(n int) ([]string, error) {
-	addresses := make([]string, 0, n)
-	for range n {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = listener.Close() }() // at the end, so that no port is given twice
-		addresses = append(addresses, listener.Addr().String())
-	}
-	return addresses, nil
-}
-
-// output keeps all that a process prints.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
-}
-
-func (o *output) tail(lines int) string {
-	all := strings.Split(strings.TrimSpace(o.String()), "\n")
-	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }

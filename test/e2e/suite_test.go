@@ -29,6 +29,7 @@ import (
 
 	edictv1 "github.com/edict-dev/edict/api/v1alpha1"
 	"github.com/edict-dev/edict/hack/cluster"
+	"github.com/edict-dev/edict/hack/process"
 )
 
 // suite is what all tests share.
@@ -39,7 +40,7 @@ type suite struct {
 	cluster    *cluster.Cluster
 	client     client.Client // the administrator's
 	kubeconfig string        // the operator's
-	guard      *guard
+	guard      *process.Guard
 
 	shared    sync.Once
 	sharedOp  *operator
@@ -108,7 +109,7 @@ func (s *suite) start(ctx context.Context) error {
 	if s.dir, err = os.MkdirTemp("", "edict-e2e-"); err != nil {
 		return err
 	}
-	if s.guard, err = startGuard(); err != nil {
+	if s.guard, err = process.NewGuard(); err != nil {
 		return err
 	}
 	if err := s.build(ctx); err != nil {
@@ -192,7 +193,7 @@ func (s *suite) stop() error {
 		note(s.cluster.Stop())
 	}
 	if s.guard != nil {
-		note(s.guard.dismiss())
+		note(s.guard.Close())
 	}
 	if s.dir != "" {
 		note(os.RemoveAll(s.dir))

@@ -21,11 +21,11 @@ import (
 func (o *operator) limitFiles(t *testing.T, size uint64) {
 	t.Helper()
 	var limit unix.Rlimit
-	if err := unix.Prlimit(o.cmd.Process.Pid, unix.RLIMIT_FSIZE, nil, &limit); err != nil {
+	if err := unix.Prlimit(o.life.PID(), unix.RLIMIT_FSIZE, nil, &limit); err != nil {
 		t.Fatal(err)
 	}
 	limit.Cur = min(size, limit.Max)
-	if err := unix.Prlimit(o.cmd.Process.Pid, unix.RLIMIT_FSIZE, &limit, nil); err != nil {
+	if err := unix.Prlimit(o.life.PID(), unix.RLIMIT_FSIZE, &limit, nil); err != nil {
 		t.Fatal(err)
 	}
 }
