@@ -3,7 +3,8 @@
 #
 #   hack/faults.sh 15m
 #
-# EDICT_SEED repeats a run, EDICT_KILLS sets the number of random kills, and FAULTS_RUN, as go test's -run, chooses parts.
+# EDICT_SEED repeats a run, EDICT_KILLS sets the number of random kills, FAULTS_RUN, as go test's -run, chooses parts, and
+# EDICT_ROWS, a regular expression, rows of the kill matrix.
 set -euo pipefail
 
 budget=${1:?usage: hack/faults.sh BUDGET, such as 15m}

@@ -6,7 +6,8 @@
 // A part of the campaign returns what it found as violations. The last test runs parts against operators with a
 // deliberate defect, and fails if one is not found.
 //
-// EDICT_SEED repeats a run; EDICT_FAULTS_BUDGET is how long it may take, EDICT_KILLS how many random kills it makes.
+// EDICT_SEED repeats a run; EDICT_FAULTS_BUDGET is how long it may take, EDICT_KILLS how many random kills it makes, and
+// EDICT_ROWS, a regular expression, which rows of the kill matrix are run.
 package faults
 
 import (
@@ -18,6 +19,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -39,7 +41,8 @@ type campaign struct {
 	root, dir string // of the repository, and for what is built and written
 	seed      uint64
 	budget    time.Duration
-	kills     int // 0: as the budget allows
+	kills     int            // 0: as the budget allows
+	rows      *regexp.Regexp // of the kill matrix; nil: all that the budget allows
 	guard     *process.Guard
 	report    report
 	began     time.Time
@@ -94,6 +97,11 @@ func newCampaign() (*campaign, error) {
 		return nil, err
 	}
 	c.seed, c.kills = uint64(seed), int(kills)
+	if rows := os.Getenv("EDICT_ROWS"); rows != "" {
+		if c.rows, err = regexp.Compile(rows); err != nil {
+			return nil, fmt.Errorf("EDICT_ROWS: %w", err)
+		}
+	}
 	c.root, err = filepath.Abs(filepath.Join("..", ".."))
 	return c, err
 }

@@ -55,7 +55,7 @@ func TestKillMatrix(t *testing.T) {
 	f.fail(t)
 }
 
-// matrix returns the rows in the seed's order. In a short round it is a sample in which each place is met once, by a
+// matrix returns the rows in the seed's order: those that were chosen, or all. In a short round it is a sample in which each place is met once, by a
 // kill and, if there is a row for it, by a pause.
 func (c *campaign) matrix(random *rand.Rand) []killCase {
 	var all []killCase
@@ -71,6 +71,9 @@ func (c *campaign) matrix(random *rand.Rand) []killCase {
 		}
 	}
 	random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	if c.rows != nil {
+		return slices.DeleteFunc(all, func(k killCase) bool { return !c.rows.MatchString(k.String()) })
+	}
 	if c.long() {
 		return all
 	}

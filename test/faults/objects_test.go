@@ -74,9 +74,9 @@ func newSave(name, agent, content string) *edictv1.Command {
 	return c
 }
 
-func newResolve(name, agent, command string) *edictv1.Command {
+func newResolve(name, agent, command, by string) *edictv1.Command {
 	c := newCommand(name, agent)
-	c.Spec.Resolve = &edictv1.ResolveCommand{Command: command, Outcome: edictv1.ResolveSucceeded, Reason: "The receiver has it on record.", By: "administrator"}
+	c.Spec.Resolve = &edictv1.ResolveCommand{Command: command, Outcome: edictv1.ResolveSucceeded, Reason: "The receiver has it on record.", By: by}
 	return c
 }
 

@@ -20,6 +20,7 @@ import (
 type plane struct {
 	*cluster.Cluster
 	client  client.Client // the administrator's
+	user    string        // whom Kubernetes knows the administrator as
 	token   string        // of the service account that the operator's Deployment names
 	account client.ObjectKey
 }
@@ -40,6 +41,10 @@ func startPlane(ctx context.Context, root string) (*plane, error) {
 
 func (p *plane) install(ctx context.Context, manifests string) error {
 	if _, err := p.Kubectl(ctx, "apply", "-k", manifests); err != nil {
+		return err
+	}
+	var err error
+	if p.user, err = p.Kubectl(ctx, "auth", "whoami", "--output=jsonpath={.status.userInfo.username}"); err != nil {
 		return err
 	}
 	list, err := p.Kubectl(ctx, "get", "deployments", "--all-namespaces", "--output=json")

@@ -179,7 +179,7 @@ func agentGone(ctx context.Context, w *world) error {
 func settles(command string) func(context.Context, *world) {
 	return func(ctx context.Context, w *world) {
 		if until(ctx, reachWithin, w.is(ctx, command, edictv1.CommandOutcomeUnknown)) == nil {
-			_ = w.create(ctx, newResolve("resolve", "concierge", command)) // the row fails without it; the next life may find it there
+			_ = w.create(ctx, newResolve("resolve", "concierge", command, w.plane.user)) // the row fails without it; the next life may find it there
 		}
 	}
 }
