@@ -237,7 +237,10 @@ func (r *row) finish(ctx context.Context) ([]edictv1.Command, error) {
 	if err != nil || r.shape.settled == nil {
 		return commands, err
 	}
-	return commands, until(ctx, endWithin, func() error { return r.shape.settled(ctx, r.world) })
+	if err := until(ctx, endWithin, func() error { return r.shape.settled(ctx, r.world) }); err != nil {
+		return commands, err
+	}
+	return r.world.commands(ctx)
 }
 
 // awake is how long a replica that goes on may do what it should not.
