@@ -186,6 +186,44 @@ type AgentLimits struct {
 	MaxCommands int32 `json:"maxCommands,omitempty"`
 }
 
+// AgentFreshness bounds what a context may be missing of the agent's stream.
+type AgentFreshness struct {
+	// MinSequence is a sequence of the agent's stream that every context has seen.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	MinSequence int64 `json:"minSequence,omitempty"`
+
+	// MaxLag is the most events of the agent's stream that a context may be missing; 0: it has seen all that the journal
+	// holds when it is asked for.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	MaxLag *int64 `json:"maxLag,omitempty"`
+}
+
+// AgentSummaries says when a summary of a conversation is issued by itself, as a Command of type summarize.
+// Counted are the turns that no summary covers and that keepTurns does not leave outside.
+// +kubebuilder:validation:XValidation:rule="has(self.afterTurns) || has(self.afterTokens)",message="spec.summaries must say when a summary is issued: set afterTurns, afterTokens, or both"
+type AgentSummaries struct {
+	// AfterTurns issues a summary when there are more turns than this.
+	// +kubebuilder:validation:Minimum=10
+	// +kubebuilder:validation:Maximum=10000
+	// +optional
+	AfterTurns *int32 `json:"afterTurns,omitempty"`
+
+	// AfterTokens issues a summary when the turns hold more tokens than this, at four bytes a token.
+	// +kubebuilder:validation:Minimum=500
+	// +kubebuilder:validation:Maximum=1000000
+	// +optional
+	AfterTokens *int32 `json:"afterTokens,omitempty"`
+
+	// KeepTurns is the number of newest turns that a summary leaves outside; a question stays with its answer.
+	// +kubebuilder:default=10
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000
+	// +optional
+	KeepTurns *int32 `json:"keepTurns,omitempty"`
+}
+
 // AgentSpec declares who decides: a model, its instructions, and the menu that it may choose from.
 type AgentSpec struct {
 	// Instructions are the author's words to the model.
@@ -203,12 +241,21 @@ type AgentSpec struct {
 	// +optional
 	ContextViews []ContextViewReference `json:"contextViews,omitempty"`
 
+	// Freshness is how fresh the contexts are that the agent decides with. An ask waits until they are. Without it a context
+	// has seen at least all that happened to the ask and to the commands that it issued.
+	// +optional
+	Freshness *AgentFreshness `json:"freshness,omitempty"`
+
 	// Operations are what the agent may decide to do. For it, nothing else exists.
 	// +kubebuilder:validation:MaxItems=64
 	// +listType=map
 	// +listMapKey=name
 	// +optional
 	Operations []Operation `json:"operations,omitempty"`
+
+	// Summaries says when a summary of a conversation is issued by itself. Without it none is.
+	// +optional
+	Summaries *AgentSummaries `json:"summaries,omitempty"`
 
 	// Limits bound what one ask may do.
 	// +kubebuilder:default={}

@@ -12,6 +12,12 @@ import (
 
 const remember = "{spec: {ask: null, saveMemory: {kind: preference, content: window seats}}}"
 const forget = "{spec: {ask: null, forgetMemory: {id: mem-1}}}"
+const rememberMore = "{spec: {ask: null, saveMemory: {kind: preference, content: aisle seats, importance: 8, saidBy: Ada, supersedes: mem-1, ttl: 90m}}}"
+const askAsAda = "{spec: {ask: {saidBy: Ada}}}"
+const indexInline = "{spec: {ask: null, indexDocuments: {collection: visa-rules, source: {inline: [{name: notes, text: none}]}}}}"
+const indexSelected = "{spec: {ask: null, indexDocuments: {collection: visa-rules, source: {configMapSelector: {matchLabels: {topic: visa}, matchExpressions: [{key: stage, operator: NotIn, values: [draft]}]}}}}}"
+const removeNotes = "{spec: {ask: null, removeDocuments: {collection: visa-rules, documents: [notes]}}}"
+const summarizeAda = "{spec: {ask: null, summarize: {conversation: ada}}}"
 const book = "{spec: {ask: null, callAPI: {operation: book, arguments: {flight: ED123, seat: {side: window}, with: [ada, {age: 7}]}}}}"
 
 func TestACommandsIntentIsImmutable(t *testing.T) {
@@ -27,6 +33,27 @@ func TestACommandsIntentIsImmutable(t *testing.T) {
 		{"type", "", remember, "spec.saveMemory"},
 		{"memory", remember, "{spec: {saveMemory: {content: aisle seats}}}", "spec.saveMemory"},
 		{"memory's kind", remember, "{spec: {saveMemory: {kind: fact}}}", "spec.saveMemory"},
+		{"who asks", askAsAda, "{spec: {ask: {saidBy: Bob}}}", "spec.ask"},
+		{"that somebody asks", "", askAsAda, "spec.ask"},
+		{"memory's importance", rememberMore, "{spec: {saveMemory: {importance: 7}}}", "spec.saveMemory"},
+		{"that a memory matters", remember, "{spec: {saveMemory: {importance: 7}}}", "spec.saveMemory"},
+		{"who said it", rememberMore, "{spec: {saveMemory: {saidBy: Bob}}}", "spec.saveMemory"},
+		{"that somebody said it", rememberMore, "{spec: {saveMemory: {saidBy: null}}}", "spec.saveMemory"},
+		{"what is superseded", rememberMore, "{spec: {saveMemory: {supersedes: mem-2}}}", "spec.saveMemory"},
+		{"that something is superseded", remember, "{spec: {saveMemory: {supersedes: mem-2}}}", "spec.saveMemory"},
+		{"how long a memory holds", rememberMore, "{spec: {saveMemory: {ttl: 91m}}}", "spec.saveMemory"},
+		{"that a memory ends", rememberMore, "{spec: {saveMemory: {ttl: null}}}", "spec.saveMemory"},
+		{"a document's text", indexInline, "{spec: {indexDocuments: {source: {inline: [{name: notes, text: some}]}}}}", "spec.indexDocuments"},
+		{"the source", indexInline, "{spec: {indexDocuments: {source: {inline: null, configMap: {name: rules}}}}}", "spec.indexDocuments"},
+		{"the collection", indexInline, "{spec: {indexDocuments: {collection: other}}}", "spec.indexDocuments"},
+		{"how it is split", indexInline, "{spec: {indexDocuments: {chunking: {maxTokens: 200}}}}", "spec.indexDocuments"},
+		{"a label's value", indexSelected, "{spec: {indexDocuments: {source: {configMapSelector: {matchLabels: {topic: food}}}}}}", "spec.indexDocuments"},
+		{"a label's key", indexSelected, "{spec: {indexDocuments: {source: {configMapSelector: {matchLabels: {topic: null, theme: visa}}}}}}", "spec.indexDocuments"},
+		{"a label's requirement", indexSelected, "{spec: {indexDocuments: {source: {configMapSelector: {matchExpressions: [{key: stage, operator: Exists}]}}}}}", "spec.indexDocuments"},
+		{"what is removed", removeNotes, "{spec: {removeDocuments: {documents: [notes, more]}}}", "spec.removeDocuments"},
+		{"where it is removed", removeNotes, "{spec: {removeDocuments: {collection: other}}}", "spec.removeDocuments"},
+		{"what is summarised", summarizeAda, "{spec: {summarize: {conversation: bob}}}", "spec.summarize"},
+		{"how far it is summarised", summarizeAda, "{spec: {summarize: {upTo: 7}}}", "spec.summarize"},
 		{"what is forgotten", forget, "{spec: {forgetMemory: {id: mem-2}}}", "spec.forgetMemory"},
 		{"operation", book, "{spec: {callAPI: {operation: cancel}}}", "spec.callAPI"},
 		{"an argument", book, "{spec: {callAPI: {arguments: {flight: ED124}}}}", "spec.callAPI"},
@@ -68,6 +95,13 @@ func TestWhatOfACommandMayChange(t *testing.T) {
 	}
 	for _, change := range []string{"{spec: {cancel: false}}", "{spec: {cancel: null}}"} {
 		says(t, mergeInto(t, admin, command, change), "spec.cancel cannot be taken back; apply a command with another name instead")
+	}
+}
+
+func TestHowLongAMemoryHoldsMayBeSpelledOtherwise(t *testing.T) {
+	command := create(t, object(t, "Command", rememberMore))
+	if err := mergeInto(t, admin, command, "{spec: {saveMemory: {ttl: 1h30m0s}}}"); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -16,6 +16,13 @@ type AskCommand struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=32768
 	Message string `json:"message"`
+
+	// SaidBy is who says it, where several people talk to the agent in one conversation.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[[:cntrl:]]')",message="spec.ask.saidBy must be one line without control characters"
+	// +optional
+	SaidBy string `json:"saidBy,omitempty"`
 }
 
 // SaveMemoryCommand lets the agent remember something.
@@ -29,6 +36,31 @@ type SaveMemoryCommand struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=16384
 	Content string `json:"content"`
+
+	// Importance of the memory, from 1 to 10. Views prefer what matters more. The default counts as 5.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10
+	// +optional
+	Importance int32 `json:"importance,omitempty"`
+
+	// SaidBy is who said it.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[[:cntrl:]]')",message="spec.saveMemory.saidBy must be one line without control characters"
+	// +optional
+	SaidBy string `json:"saidBy,omitempty"`
+
+	// Supersedes is the id of a memory in whose place this one is remembered; that one is in no context from then on.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +optional
+	Supersedes string `json:"supersedes,omitempty"`
+
+	// TTL is how long the memory holds, from when it is recorded, in seconds or more: a part of a second counts as one. The
+	// default is for good. Expiry is judged by the journal's own time, so that a context as of a sequence stays the same.
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('87600h')",message="spec.saveMemory.ttl must be between 1s and 87600h; leave it out for a memory that holds for good"
+	// +optional
+	TTL *metav1.Duration `json:"ttl,omitempty"`
 }
 
 // ForgetMemoryCommand lets the agent forget something: it is in no context from then on.
@@ -109,13 +141,16 @@ type RetryPolicy struct {
 }
 
 // CommandSpec is one explicit intent to change state. It is immutable but for cancel and ttlSecondsAfterFinished.
-// +kubebuilder:validation:XValidation:rule="(has(self.ask)?1:0)+(has(self.saveMemory)?1:0)+(has(self.forgetMemory)?1:0)+(has(self.callAPI)?1:0)+(has(self.resolve)?1:0) == 1",message="spec must have exactly one of ask, saveMemory, forgetMemory, callAPI and resolve"
+// +kubebuilder:validation:XValidation:rule="(has(self.ask)?1:0)+(has(self.saveMemory)?1:0)+(has(self.forgetMemory)?1:0)+(has(self.callAPI)?1:0)+(has(self.resolve)?1:0)+(has(self.indexDocuments)?1:0)+(has(self.removeDocuments)?1:0)+(has(self.summarize)?1:0) == 1",message="spec must have exactly one of ask, saveMemory, forgetMemory, callAPI, resolve, indexDocuments, removeDocuments and summarize"
 // +kubebuilder:validation:XValidation:rule="self.agentRef == oldSelf.agentRef",message="spec.agentRef is immutable; apply a command with another name instead"
 // +kubebuilder:validation:XValidation:rule="has(self.ask) == has(oldSelf.ask) && (!has(self.ask) || self.ask == oldSelf.ask)",message="spec.ask is immutable; apply a command with another name instead"
-// +kubebuilder:validation:XValidation:rule="has(self.saveMemory) == has(oldSelf.saveMemory) && (!has(self.saveMemory) || self.saveMemory == oldSelf.saveMemory)",message="spec.saveMemory is immutable; apply a command with another name instead"
+// +kubebuilder:validation:XValidation:rule="has(self.saveMemory) == has(oldSelf.saveMemory) && (!has(self.saveMemory) || (self.saveMemory.kind == oldSelf.saveMemory.kind && self.saveMemory.content == oldSelf.saveMemory.content && has(self.saveMemory.importance) == has(oldSelf.saveMemory.importance) && (!has(self.saveMemory.importance) || self.saveMemory.importance == oldSelf.saveMemory.importance) && has(self.saveMemory.saidBy) == has(oldSelf.saveMemory.saidBy) && (!has(self.saveMemory.saidBy) || self.saveMemory.saidBy == oldSelf.saveMemory.saidBy) && has(self.saveMemory.supersedes) == has(oldSelf.saveMemory.supersedes) && (!has(self.saveMemory.supersedes) || self.saveMemory.supersedes == oldSelf.saveMemory.supersedes) && has(self.saveMemory.ttl) == has(oldSelf.saveMemory.ttl) && (!has(self.saveMemory.ttl) || duration(self.saveMemory.ttl) == duration(oldSelf.saveMemory.ttl))))",message="spec.saveMemory is immutable; apply a command with another name instead"
 // +kubebuilder:validation:XValidation:rule="has(self.forgetMemory) == has(oldSelf.forgetMemory) && (!has(self.forgetMemory) || self.forgetMemory == oldSelf.forgetMemory)",message="spec.forgetMemory is immutable; apply a command with another name instead"
 // +kubebuilder:validation:XValidation:rule="has(self.callAPI) == has(oldSelf.callAPI) && (!has(self.callAPI) || self.callAPI == oldSelf.callAPI)",message="spec.callAPI is immutable; apply a command with another name instead"
 // +kubebuilder:validation:XValidation:rule="has(self.resolve) == has(oldSelf.resolve) && (!has(self.resolve) || self.resolve == oldSelf.resolve)",message="spec.resolve is immutable; apply a command with another name instead"
+// +kubebuilder:validation:XValidation:rule="has(self.indexDocuments) == has(oldSelf.indexDocuments) && (!has(self.indexDocuments) || self.indexDocuments == oldSelf.indexDocuments)",message="spec.indexDocuments is immutable; apply a command with another name instead"
+// +kubebuilder:validation:XValidation:rule="has(self.removeDocuments) == has(oldSelf.removeDocuments) && (!has(self.removeDocuments) || self.removeDocuments == oldSelf.removeDocuments)",message="spec.removeDocuments is immutable; apply a command with another name instead"
+// +kubebuilder:validation:XValidation:rule="has(self.summarize) == has(oldSelf.summarize) && (!has(self.summarize) || self.summarize == oldSelf.summarize)",message="spec.summarize is immutable; apply a command with another name instead"
 // +kubebuilder:validation:XValidation:rule="has(self.idempotencyKey) == has(oldSelf.idempotencyKey) && (!has(self.idempotencyKey) || self.idempotencyKey == oldSelf.idempotencyKey)",message="spec.idempotencyKey is immutable; apply a command with another name instead"
 // +kubebuilder:validation:XValidation:rule="has(self.timeout) == has(oldSelf.timeout) && (!has(self.timeout) || duration(self.timeout) == duration(oldSelf.timeout))",message="spec.timeout is immutable; apply a command with another name instead"
 // +kubebuilder:validation:XValidation:rule="self.retry.maxAttempts == oldSelf.retry.maxAttempts && duration(self.retry.backoff) == duration(oldSelf.retry.backoff)",message="spec.retry is immutable; apply a command with another name instead"
@@ -143,6 +178,18 @@ type CommandSpec struct {
 	// Resolve settles a command that ended as OutcomeUnknown.
 	// +optional
 	Resolve *ResolveCommand `json:"resolve,omitempty"`
+
+	// IndexDocuments reads documents into a collection of the agent.
+	// +optional
+	IndexDocuments *IndexDocumentsCommand `json:"indexDocuments,omitempty"`
+
+	// RemoveDocuments withdraws documents from a collection of the agent.
+	// +optional
+	RemoveDocuments *RemoveDocumentsCommand `json:"removeDocuments,omitempty"`
+
+	// Summarize has a model summarise a conversation, or a collection of documents.
+	// +optional
+	Summarize *SummarizeCommand `json:"summarize,omitempty"`
 
 	// IdempotencyKey under which the command runs at most once in the agent's stream. The default is
 	// the command's name and a hash of what it wants, so that applying the same manifest again runs nothing twice.
@@ -211,7 +258,8 @@ type CommandStatus struct {
 	// +optional
 	Phase CommandPhase `json:"phase,omitempty"`
 
-	// Type is the field of the spec that holds the intent: ask, saveMemory, forgetMemory, callAPI or resolve.
+	// Type is the field of the spec that holds the intent: ask, saveMemory, forgetMemory, callAPI, resolve,
+	// indexDocuments, removeDocuments or summarize.
 	// +optional
 	Type string `json:"type,omitempty"`
 

@@ -42,6 +42,8 @@ const (
 const (
 	// ConditionCurrent is True when the view has seen all of its stream.
 	ConditionCurrent = "Current"
+	// ConditionDegraded is present, and True, while the view's stream cannot be read to its end: no context is built from it, and its agent does not decide.
+	ConditionDegraded = "Degraded"
 )
 
 // The reasons that the operator itself gives. A command that ended without success carries the
@@ -55,7 +57,7 @@ const (
 	ReasonSucceeded = "Succeeded"
 	// ReasonRunning: the command is on its way.
 	ReasonRunning = "Running"
-	// ReasonWaitingForTurn: an earlier ask of the same conversation has not ended.
+	// ReasonWaitingForTurn: an earlier ask of the same conversation, change of the same collection, or summary of the same has not ended.
 	ReasonWaitingForTurn = "WaitingForTurn"
 	// ReasonWaitingForCommands: commands that the ask issued have not ended.
 	ReasonWaitingForCommands = "WaitingForCommands"
@@ -67,8 +69,10 @@ const (
 	ReasonAgentSuspended = "AgentSuspended"
 	// ReasonAgentDeleting: the agent is being deleted.
 	ReasonAgentDeleting = "AgentDeleting"
-	// ReasonViewNotFound: a ContextView that the agent names does not exist.
+	// ReasonViewNotFound: a ContextView that the agent, or a block of another view, names does not exist.
 	ReasonViewNotFound = "ViewNotFound"
+	// ReasonViewCycle: blocks of ContextViews show each other's view.
+	ReasonViewCycle = "ViewCycle"
 	// ReasonViewOfOtherAgent: a ContextView that the agent names reads another agent's journal.
 	ReasonViewOfOtherAgent = "ViewOfOtherAgent"
 	// ReasonSecretNotFound: a Secret, or a key of it, that the agent names does not exist.
@@ -101,6 +105,8 @@ const (
 	ReasonCurrent = "Current"
 	// ReasonBehind: the view has not seen all of its stream.
 	ReasonBehind = "Behind"
+	// ReasonSequenceNotReached: the agent's journal does not hold the sequence that spec.freshness.minSequence asks for.
+	ReasonSequenceNotReached = "SequenceNotReached"
 )
 
 // AgentFinalizer holds a deleted Agent until its stream is closed in the journal.

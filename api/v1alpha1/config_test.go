@@ -2,6 +2,10 @@ package v1alpha1_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -58,6 +62,38 @@ func TestTheSamplesAreAccepted(t *testing.T) {
 	out, err := api.Kubectl(t.Context(), "apply", "-k", "../../config/samples/commands")
 	if err != nil || strings.Count(out, " unchanged\n") != len(commands.Items) {
 		t.Errorf("applied again: %s%v", out, err)
+	}
+}
+
+// Some samples stand beside the story: they are applied by themselves.
+func TestTheSamplesBesideTheStoryAreAccepted(t *testing.T) {
+	const dir = "../../config/samples/commands/"
+	if _, err := api.Kubectl(t.Context(), "apply", "-k", "../../config/samples"); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(dir + "*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	story, err := os.ReadFile(dir + "kustomization.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := regexp.MustCompile(`(?m)^- (\S+)$`).FindAllStringSubmatch(string(story), -1)
+	beside := slices.DeleteFunc(files, func(file string) bool {
+		name := filepath.Base(file)
+		return name == "kustomization.yaml" || slices.ContainsFunc(told, func(m []string) bool { return m[1] == name })
+	})
+	if len(beside) == 0 || len(told) == 0 {
+		t.Fatalf("%d files are of the story, and %d are not", len(told), len(beside))
+	}
+	for _, file := range beside {
+		if filepath.Base(file) == "resolve_booking.yaml" {
+			continue // it has to name who applies it
+		}
+		if _, err := api.Kubectl(t.Context(), "apply", "--validate=strict", "--dry-run=server", "-f", file); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -4,7 +4,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// MemoriesBlock shows what the agent remembers, newest first.
+// InstructionsBlock shows the beginning of the agent's instructions, as many paragraphs as the block holds.
+type InstructionsBlock struct{}
+
+// MemoriesBlock shows what the agent remembers: what is best for the question first, without one the newest.
 type MemoriesBlock struct {
 	// Kinds of memories to show. Without any, all kinds.
 	// +kubebuilder:validation:MaxItems=16
@@ -29,6 +32,38 @@ type ConversationBlock struct {
 	// +kubebuilder:validation:Maximum=200
 	// +optional
 	Turns int32 `json:"turns,omitempty"`
+
+	// Summary shows the newest summary that takes no more than half of the block, in the place of the turns that it covers.
+	// +optional
+	Summary bool `json:"summary,omitempty"`
+}
+
+// DocumentsBlock shows passages of documents that answer the question, best first, each with what stands beside it.
+type DocumentsBlock struct {
+	// Collections to search. Without any, all.
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MaxLength=63
+	// +listType=set
+	// +optional
+	Collections []string `json:"collections,omitempty"`
+
+	// Limit is the most passages to find; what stands beside them is not counted.
+	// +kubebuilder:default=10
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=200
+	// +optional
+	Limit int32 `json:"limit,omitempty"`
+}
+
+// TurnsBlock shows earlier turns of the conversation that was asked in that answer the question, each with the other
+// side's, oldest first. Turns that a conversation block shows are not shown twice.
+type TurnsBlock struct {
+	// Limit is the most turns to find; their neighbours are not counted.
+	// +kubebuilder:default=10
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=200
+	// +optional
+	Limit int32 `json:"limit,omitempty"`
 }
 
 // ResultsBlock shows what commands came to: those of the conversation that was asked in, and those of no conversation.
@@ -39,28 +74,92 @@ type ResultsBlock struct {
 	// +kubebuilder:validation:Maximum=200
 	// +optional
 	Limit int32 `json:"limit,omitempty"`
+
+	// Latest shows, of calls of one operation with the same arguments, what the newest came to alone.
+	// +optional
+	Latest bool `json:"latest,omitempty"`
 }
 
+// PendingBlock shows commands that have not ended, other than asks: those of the conversation that was asked in, and those
+// of no conversation.
+type PendingBlock struct {
+	// Limit is the most commands to show; the newest are kept.
+	// +kubebuilder:default=10
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=200
+	// +optional
+	Limit int32 `json:"limit,omitempty"`
+}
+
+// ViewBlock shows the blocks of another ContextView of the same agent, in the same namespace. They share what the block
+// weighs, and take no more than that view's own budget.
+type ViewBlock struct {
+	// Name of the ContextView.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+}
+
+// Ranking says which items of a block come first when there are more than fit.
+// +kubebuilder:validation:Enum=Newest;Relevance;Recency;Blended
+type Ranking string
+
+// Rendering is how a block is written.
+// +kubebuilder:validation:Enum=Markdown;XML;JSON;Template
+type Rendering string
+
 // Block is a part of a context.
-// +kubebuilder:validation:XValidation:rule="(has(self.memories)?1:0)+(has(self.conversation)?1:0)+(has(self.results)?1:0) == 1",message="blocks[] must have exactly one of memories, conversation and results"
+// +kubebuilder:validation:XValidation:rule="(has(self.instructions)?1:0)+(has(self.memories)?1:0)+(has(self.conversation)?1:0)+(has(self.documents)?1:0)+(has(self.turns)?1:0)+(has(self.results)?1:0)+(has(self.pending)?1:0)+(has(self.view)?1:0) == 1",message="blocks[] must have exactly one of instructions, memories, conversation, documents, turns, results, pending and view"
+// +kubebuilder:validation:XValidation:rule="!has(self.maxTokens) || !has(self.minTokens) || self.minTokens <= self.maxTokens",message="blocks[].maxTokens must not be less than blocks[].minTokens; raise the one or lower the other"
+// +kubebuilder:validation:XValidation:rule="has(self.template) == (has(self.rendering) && self.rendering == 'Template')",message="blocks[].template must be set if blocks[].rendering is Template, and only then"
+// +kubebuilder:validation:XValidation:rule="!has(self.ranking) || self.ranking == 'Newest' || has(self.memories) || has(self.documents) || has(self.turns)",message="blocks[].ranking other than Newest is for memories, documents and turns; leave it out"
+// +kubebuilder:validation:XValidation:rule="!has(self.view) || (!has(self.ranking) && !has(self.rendering))",message="a block with a view is shown as that view's own blocks say; set blocks[].ranking and blocks[].rendering there"
 type Block struct {
 	// Name of the block, its heading in the context.
 	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?$')",message="blocks[].name must be of lower-case letters, digits and hyphens, and begin and end with a letter or digit, for example recent-results"
 	Name string `json:"name"`
 
-	// Weight of the block's share of the budget, beside the other blocks' weights.
+	// Weight of the block's items beside those of other blocks: of items of one length, blocks take tokens by weight.
 	// +kubebuilder:default=1
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000
 	// +optional
 	Weight int32 `json:"weight,omitempty"`
 
-	// MinTokens that the block gets before weights share the rest.
+	// MinTokens that the block gets before weights count, if it has so much to show.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000000
 	// +optional
 	MinTokens int32 `json:"minTokens,omitempty"`
+
+	// MaxTokens that the block takes. Without it, as much as the budget holds.
+	// +kubebuilder:validation:Minimum=16
+	// +kubebuilder:validation:Maximum=1000000
+	// +optional
+	MaxTokens int32 `json:"maxTokens,omitempty"`
+
+	// Ranking says which items come first when there are more than fit: Newest, Relevance (to the question; without one,
+	// Recency), Recency (with importance) or Blended (both). Without it, memories are Blended if there is a question,
+	// documents and turns ranked by Relevance, and all else Newest.
+	// +optional
+	Ranking Ranking `json:"ranking,omitempty"`
+
+	// Rendering is how the block is written: Markdown, XML, JSON, or by a Template. Without it, Markdown.
+	// +optional
+	Rendering Rendering `json:"rendering,omitempty"`
+
+	// Template in Go's text/template, for rendering Template: {{range .items}}* {{.text}}{{end}}. It may loop over .items
+	// once in a row, choose with if, and, or, not, eq and ne, and write fields as they are, or with json or xml.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=4096
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[{][{]-?[ \\t\\r\\n]*(define|template|block|with)[ \\t\\r\\n]')",message="blocks[].template must not use define, template, block or with; write the text once, in {{range .items}}"
+	// +optional
+	Template string `json:"template,omitempty"`
+
+	// Instructions shows the beginning of the agent's instructions.
+	// +optional
+	Instructions *InstructionsBlock `json:"instructions,omitempty"`
 
 	// Memories shows what the agent remembers.
 	// +optional
@@ -70,9 +169,25 @@ type Block struct {
 	// +optional
 	Conversation *ConversationBlock `json:"conversation,omitempty"`
 
+	// Documents shows passages of documents that answer the question.
+	// +optional
+	Documents *DocumentsBlock `json:"documents,omitempty"`
+
+	// Turns shows earlier turns of the conversation that answer the question.
+	// +optional
+	Turns *TurnsBlock `json:"turns,omitempty"`
+
 	// Results shows what commands came to.
 	// +optional
 	Results *ResultsBlock `json:"results,omitempty"`
+
+	// Pending shows commands that have not ended.
+	// +optional
+	Pending *PendingBlock `json:"pending,omitempty"`
+
+	// View shows another view of the same agent.
+	// +optional
+	View *ViewBlock `json:"view,omitempty"`
 }
 
 // Budget bounds a context.
@@ -114,7 +229,7 @@ type ContextViewSpec struct {
 	// +listMapKey=name
 	Blocks []Block `json:"blocks"`
 
-	// Budget bounds the context. Blocks take part by weight and minimum; what is cut is said in the text.
+	// Budget bounds the context. Blocks take part by weight, minimum and maximum; what is cut is said in the text.
 	// +kubebuilder:default={tokens:4000}
 	// +optional
 	Budget Budget `json:"budget,omitempty"`
@@ -161,6 +276,10 @@ type ContextViewStatus struct {
 	// +optional
 	Lag int64 `json:"lag"`
 
+	// LagSeconds is how long ago the first of these events was recorded.
+	// +optional
+	LagSeconds int64 `json:"lagSeconds"`
+
 	// Tokens that the context takes, of the budget: "1871/4000".
 	// +optional
 	Tokens string `json:"tokens,omitempty"`
@@ -194,6 +313,7 @@ type ContextViewStatus struct {
 // +kubebuilder:printcolumn:name="Blocks",type=integer,JSONPath=`.status.blockCount`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:selectablefield:JSONPath=`.spec.agentRef.name`
+// +kubebuilder:validation:XValidation:rule="self.spec.blocks.all(b, !has(b.view) || b.view.name != self.metadata.name)",message="spec.blocks[].view.name must be another view: a view cannot show itself"
 type ContextView struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`

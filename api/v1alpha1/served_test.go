@@ -34,6 +34,27 @@ agentRef: {name: concierge}
 ask: {conversation: ada, message: Find me flights}
 timeout: 5m
 retry: {maxAttempts: 3, backoff: 1s}`},
+		{"Command that indexes documents", "Command", indexInline, `
+agentRef: {name: concierge}
+indexDocuments:
+  collection: visa-rules
+  source: {inline: [{name: notes, text: none}]}
+  chunking: {maxTokens: 400, overlapTokens: 40}
+timeout: 5m
+retry: {maxAttempts: 3, backoff: 1s}`},
+		{"Command that splits documents without overlap", "Command", "{spec: {ask: null, indexDocuments: {collection: visa-rules, source: {configMap: {name: rules}}, chunking: {maxTokens: 50, overlapTokens: 0}}}}", `
+agentRef: {name: concierge}
+indexDocuments:
+  collection: visa-rules
+  source: {configMap: {name: rules}}
+  chunking: {maxTokens: 50, overlapTokens: 0}
+timeout: 5m
+retry: {maxAttempts: 3, backoff: 1s}`},
+		{"Command that saves a plain memory", "Command", remember, `
+agentRef: {name: concierge}
+saveMemory: {kind: preference, content: window seats}
+timeout: 5m
+retry: {maxAttempts: 3, backoff: 1s}`},
 		{"ContextView", "ContextView", "{spec: {blocks: [{name: a, conversation: {}}, {name: b, memories: {}}, {name: c, results: {}}]}}", `
 agentRef: {name: concierge}
 blocks:

@@ -21,6 +21,11 @@ const (
 	ForgetMemory Type = "forgetMemory"
 	CallAPI      Type = "callAPI"
 	Resolve      Type = "resolve" // people only: it is on no menu
+
+	// People and GitOps only, and, where an agent says so, the operator itself.
+	IndexDocuments  Type = "indexDocuments"
+	RemoveDocuments Type = "removeDocuments"
+	Summarize       Type = "summarize"
 )
 
 // EffectClass says what a repeat of an effect would do.

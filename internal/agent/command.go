@@ -159,6 +159,12 @@ func (c *Command) apply(r Recorded) {
 		c.Result = "saved as " + e.ID
 	case MemoryForgotten:
 		c.Result = "forgot " + e.ID
+	case DocumentsRemoved:
+		c.Result = withdrawnResult(e)
+	case SummaryWritten:
+		c.closeAttempt(time.Time{})
+		c.Result = summaryResult(e)
+		c.Usage = c.Usage.Plus(e.Usage)
 	case ResponseGiven:
 		c.Response = e.Text
 	case CancelRequested:

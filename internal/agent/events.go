@@ -39,6 +39,7 @@ type (
 	MessageReceived struct {
 		Conversation string `json:"conversation"`
 		Text         string `json:"text"`
+		SaidBy       string `json:"saidBy,omitempty"` // where several talk to the agent: who
 	}
 	// ContextBuilt says what the agent knew when it decided. The text is a blob by Digest.
 	ContextBuilt struct {
@@ -91,13 +92,47 @@ type (
 	}
 	// MemorySaved says that something is remembered from here on.
 	MemorySaved struct {
-		ID      string `json:"id"`
-		Kind    string `json:"kind"`
-		Content string `json:"content"`
+		ID         string        `json:"id"`
+		Kind       string        `json:"kind"`
+		Content    string        `json:"content"`
+		Importance int           `json:"importance,omitempty"` // 1 to 10; 0: not said, which counts as 5
+		SaidBy     string        `json:"saidBy,omitempty"`     // who said it, in the words of who saved it
+		Supersedes string        `json:"supersedes,omitempty"` // id of the memory that holds no longer from here on
+		TTL        time.Duration `json:"ttl,omitempty"`        // nanoseconds that it holds, from this event's time; 0: for good
 	}
 	// MemoryForgotten says that a memory is in no context from here on.
 	MemoryForgotten struct {
 		ID string `json:"id"`
+	}
+	// DocumentIndexed holds a part of a document. The parts of one indexing are one append; with the last one the document
+	// is in the collection, in the place of all that the collection held under its name.
+	DocumentIndexed struct {
+		Collection string  `json:"collection"`
+		Document   string  `json:"document"` // its name in the collection
+		Source     string  `json:"source"`   // where it was read, for people: "inline", "configMap rules, key visa.md", a URL
+		Digest     string  `json:"digest"`   // of the whole document and how it was split: the same again is indexed no second time
+		Part       int     `json:"part"`     // from 1
+		Parts      int     `json:"parts"`
+		Chunks     []Chunk `json:"chunks"`
+	}
+	// DocumentsRemoved says that these documents are in no context from here on.
+	DocumentsRemoved struct {
+		Collection string   `json:"collection"`
+		Documents  []string `json:"documents"`
+	}
+	// SummaryWritten is a model's summary of what a conversation said, or of what a collection holds. It closes the attempt
+	// that asked for it. Exactly one of Conversation and Collection is set.
+	SummaryWritten struct {
+		Attempt      int           `json:"attempt"`
+		Conversation string        `json:"conversation,omitempty"`
+		Collection   string        `json:"collection,omitempty"`
+		From         int64         `json:"from"` // it covers what the stream held from this sequence
+		To           int64         `json:"to"`   // to this one, both inclusive
+		Text         string        `json:"text"`
+		Model        string        `json:"model"`
+		Usage        Usage         `json:"usage"`
+		Latency      time.Duration `json:"latency"` // nanoseconds
+		Request      string        `json:"request"` // digest of the request, a blob
 	}
 	// ResponseGiven is what the agent said.
 	ResponseGiven struct {
@@ -154,6 +189,13 @@ const (
 	RunAgain         Settlement = "RunAgain"
 )
 
+// Chunk is a passage of a document, read and ranked by itself.
+type Chunk struct {
+	Heading string `json:"heading,omitempty"` // the headings that it stands under, outermost first, joined by " > "
+	Text    string `json:"text"`
+	Offset  int    `json:"offset"` // of Text in the document, in bytes
+}
+
 // Issue says which decision issued a command.
 type Issue struct {
 	Command string `json:"command"` // the ask's key
@@ -171,15 +213,18 @@ type IssuedCommand struct {
 func (CommandAccepted) stored() (string, int)  { return "CommandAccepted", 2 }
 func (CommandApproved) stored() (string, int)  { return "CommandApproved", 1 }
 func (CommandRefused) stored() (string, int)   { return "CommandRefused", 1 }
-func (MessageReceived) stored() (string, int)  { return "MessageReceived", 1 }
+func (MessageReceived) stored() (string, int)  { return "MessageReceived", 2 }
 func (ContextBuilt) stored() (string, int)     { return "ContextBuilt", 1 }
 func (AttemptStarted) stored() (string, int)   { return "AttemptStarted", 1 }
 func (AttemptSucceeded) stored() (string, int) { return "AttemptSucceeded", 1 }
 func (AttemptFailed) stored() (string, int)    { return "AttemptFailed", 1 }
 func (AttemptAbandoned) stored() (string, int) { return "AttemptAbandoned", 1 }
 func (DecisionMade) stored() (string, int)     { return "DecisionMade", 1 }
-func (MemorySaved) stored() (string, int)      { return "MemorySaved", 1 }
+func (MemorySaved) stored() (string, int)      { return "MemorySaved", 2 }
 func (MemoryForgotten) stored() (string, int)  { return "MemoryForgotten", 1 }
+func (DocumentIndexed) stored() (string, int)  { return "DocumentIndexed", 1 }
+func (DocumentsRemoved) stored() (string, int) { return "DocumentsRemoved", 1 }
+func (SummaryWritten) stored() (string, int)   { return "SummaryWritten", 1 }
 func (ResponseGiven) stored() (string, int)    { return "ResponseGiven", 1 }
 func (CommandSucceeded) stored() (string, int) { return "CommandSucceeded", 1 }
 func (CommandFailed) stored() (string, int)    { return "CommandFailed", 1 }
@@ -197,15 +242,20 @@ var decoders = map[string]func([]byte) (Event, error){
 	"CommandAccepted.v2":  as[CommandAccepted],
 	"CommandApproved.v1":  as[CommandApproved],
 	"CommandRefused.v1":   as[CommandRefused],
-	"MessageReceived.v1":  as[MessageReceived],
+	"MessageReceived.v1":  as[MessageReceived], // without who said it, which stays empty
+	"MessageReceived.v2":  as[MessageReceived],
 	"ContextBuilt.v1":     as[ContextBuilt],
 	"AttemptStarted.v1":   as[AttemptStarted],
 	"AttemptSucceeded.v1": as[AttemptSucceeded],
 	"AttemptFailed.v1":    as[AttemptFailed],
 	"AttemptAbandoned.v1": as[AttemptAbandoned],
 	"DecisionMade.v1":     as[DecisionMade],
-	"MemorySaved.v1":      as[MemorySaved],
+	"MemorySaved.v1":      as[MemorySaved], // without importance, author, predecessor and end, which stay empty
+	"MemorySaved.v2":      as[MemorySaved],
 	"MemoryForgotten.v1":  as[MemoryForgotten],
+	"DocumentIndexed.v1":  as[DocumentIndexed],
+	"DocumentsRemoved.v1": as[DocumentsRemoved],
+	"SummaryWritten.v1":   as[SummaryWritten],
 	"ResponseGiven.v1":    as[ResponseGiven],
 	"CommandSucceeded.v1": as[CommandSucceeded],
 	"CommandFailed.v1":    as[CommandFailed],

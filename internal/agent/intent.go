@@ -22,11 +22,16 @@ type (
 	AskPayload struct {
 		Conversation string `json:"conversation"`
 		Message      string `json:"message"`
+		SaidBy       string `json:"saidBy,omitempty"` // where several talk to the agent: who
 	}
 	// SaveMemoryPayload is something to be remembered.
 	SaveMemoryPayload struct {
-		Kind    string `json:"kind"`
-		Content string `json:"content"`
+		Kind       string `json:"kind"`
+		Content    string `json:"content"`
+		Importance int    `json:"importance,omitempty"` // 1 to 10
+		SaidBy     string `json:"saidBy,omitempty"`
+		Supersedes string `json:"supersedes,omitempty"` // id of a memory
+		TTLSeconds int64  `json:"ttlSeconds,omitempty"`
 	}
 	// ForgetMemoryPayload names a memory to be forgotten.
 	ForgetMemoryPayload struct {
@@ -36,6 +41,42 @@ type (
 	CallAPIPayload struct {
 		Operation string          `json:"operation"`
 		Arguments json.RawMessage `json:"arguments,omitempty"`
+	}
+	// IndexDocumentsPayload names documents to read, split and record. Exactly one of Inline, ConfigMap, Selector and URL is set.
+	IndexDocumentsPayload struct {
+		Collection string           `json:"collection"`
+		Inline     []InlineDocument `json:"inline,omitempty"`
+		ConfigMap  *ConfigMapSource `json:"configMap,omitempty"`
+		Selector   json.RawMessage  `json:"configMapSelector,omitempty"` // a Kubernetes label selector
+		URL        string           `json:"url,omitempty"`
+		Chunking   Chunking         `json:"chunking"`
+	}
+	// InlineDocument is a document in the command itself.
+	InlineDocument struct {
+		Name string `json:"name"`
+		Text string `json:"text"`
+	}
+	// ConfigMapSource is a ConfigMap in the agent's namespace; each key is a document.
+	ConfigMapSource struct {
+		Name   string   `json:"name"`
+		Keys   []string `json:"keys,omitempty"`   // empty: all
+		Digest string   `json:"digest,omitempty"` // of its data, as the operator saw it; another content is not indexed by this command
+	}
+	// Chunking is how documents are split.
+	Chunking struct {
+		MaxTokens     int `json:"maxTokens"`     // of one chunk
+		OverlapTokens int `json:"overlapTokens"` // that a chunk repeats of the one before it
+	}
+	// RemoveDocumentsPayload names documents to withdraw.
+	RemoveDocumentsPayload struct {
+		Collection string   `json:"collection"`
+		Documents  []string `json:"documents,omitempty"` // empty: all of the collection
+	}
+	// SummarizePayload names what a model is to summarise: exactly one of Conversation and Collection is set.
+	SummarizePayload struct {
+		Conversation string `json:"conversation,omitempty"`
+		Collection   string `json:"collection,omitempty"`
+		UpTo         int64  `json:"upTo,omitempty"` // sequence; 0: all that there is when the command is accepted
 	}
 	// ResolvePayload settles a command whose outcome is unknown.
 	ResolvePayload struct {
@@ -170,6 +211,19 @@ func (i Intent) ForgetMemory() ForgetMemoryPayload { return decode[ForgetMemoryP
 
 // CallAPI returns the payload of a callAPI.
 func (i Intent) CallAPI() CallAPIPayload { return decode[CallAPIPayload](i.Payload) }
+
+// IndexDocuments returns the payload of an indexDocuments.
+func (i Intent) IndexDocuments() IndexDocumentsPayload {
+	return decode[IndexDocumentsPayload](i.Payload)
+}
+
+// RemoveDocuments returns the payload of a removeDocuments.
+func (i Intent) RemoveDocuments() RemoveDocumentsPayload {
+	return decode[RemoveDocumentsPayload](i.Payload)
+}
+
+// Summarize returns the payload of a summarize.
+func (i Intent) Summarize() SummarizePayload { return decode[SummarizePayload](i.Payload) }
 
 // Resolve returns the payload of a resolve.
 func (i Intent) Resolve() ResolvePayload { return decode[ResolvePayload](i.Payload) }

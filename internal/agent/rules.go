@@ -1,8 +1,6 @@
 package agent
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"time"
 )
@@ -36,7 +34,7 @@ func (s *State) Accept(o Order, a Approval) []Event {
 	if payload.Type == Ask {
 		ask := payload.Ask()
 		accepted.Conversation = ask.Conversation
-		events = append(events, accepted, MessageReceived{Conversation: ask.Conversation, Text: ask.Message})
+		events = append(events, accepted, MessageReceived{Conversation: ask.Conversation, Text: ask.Message, SaidBy: ask.SaidBy})
 	} else {
 		events = append(events, accepted)
 	}
@@ -50,33 +48,38 @@ func (s *State) Accept(o Order, a Approval) []Event {
 	return append(events, s.internal(o)...)
 }
 
-// internal returns the whole effect of a command of class Internal, nothing for the others.
+// internal returns the whole effect of a command whose effect needs nothing but the
+// journal, nothing for the others.
 func (s *State) internal(o Order) []Event {
 	switch o.Intent.Type {
 	case SaveMemory:
-		p := o.Intent.SaveMemory()
-		id := MemoryID(o.Key)
-		return []Event{
-			MemorySaved{ID: id, Kind: p.Kind, Content: p.Content},
-			CommandSucceeded{Message: fmt.Sprintf("Remembered as %s (%s).", id, p.Kind)},
-		}
+		return s.remember(o)
 	case ForgetMemory:
-		id := o.Intent.ForgetMemory().ID
-		if _, ok := s.Memories[id]; !ok {
-			return []Event{CommandFailed{Reason: "MemoryUnknown",
-				Message: fmt.Sprintf("The agent remembers nothing under the id %q; the ids stand in the agent's contexts.", bound(id, 100))}}
+		return s.forget(o.Intent.ForgetMemory())
+	case RemoveDocuments:
+		p := o.Intent.RemoveDocuments()
+		if s.busy(laneOfCollection(p.Collection)) {
+			return nil // an indexing is under way: it has its turn after that
 		}
-		return []Event{MemoryForgotten{ID: id}, CommandSucceeded{Message: fmt.Sprintf("Forgot %s; it is in no context from here on.", id)}}
+		return s.withdraw(p)
 	case Resolve:
 		return s.resolve(o)
 	}
 	return nil
 }
 
-// MemoryID returns the id of what the command with that key saves.
-func MemoryID(key string) string {
-	sum := sha256.Sum256([]byte(key))
-	return "mem-" + hex.EncodeToString(sum[:5])
+// FollowsOthers reports whether what Accept says of an order follows from what
+// other commands did. Its events are appended only where the stream is as the
+// state saw it, and decided again where it moved on. Two orders that forget the
+// same memory are right in any order, and so are not among them.
+func (o Order) FollowsOthers() bool {
+	switch o.Intent.Type {
+	case Resolve, RemoveDocuments:
+		return true
+	case SaveMemory:
+		return o.Intent.SaveMemory().Supersedes != ""
+	}
+	return false
 }
 
 // ActionKind is what a command needs next.
@@ -118,8 +121,12 @@ func (s *State) Next(key string, now time.Time, maxSteps int) Action {
 		return record(CommandCancelled{Reason: "ParentEnded", Message: cancelMessage("ParentEnded")})
 	case !now.Before(c.Deadline):
 		return record(CommandFailed{Reason: "DeadlineExceeded", Message: deadlineMessage(c)})
+	case s.waits(c):
+		return Action{At: c.Deadline}
 	case c.Intent.Type == Ask:
 		return s.nextOfAsk(c, now, maxSteps)
+	case c.Intent.Type == RemoveDocuments:
+		return record(s.withdraw(c.Intent.RemoveDocuments())...)
 	case now.Before(c.RetryAt):
 		return Action{At: earlier(c.RetryAt, c.Deadline)}
 	}
@@ -148,9 +155,6 @@ func (c *Command) foundOpen(now time.Time) Action {
 }
 
 func (s *State) nextOfAsk(c *Command, now time.Time, maxSteps int) Action {
-	if queue := s.queues[c.Conversation]; len(queue) > 0 && queue[0] != c.Key {
-		return Action{At: c.Deadline}
-	}
 	if len(c.Waiting()) > 0 {
 		return Action{At: c.Deadline}
 	}

@@ -116,7 +116,7 @@ func (s *State) reopen(c *Command, r Recorded) []string {
 	delete(s.Unknown, c.Key)
 	c.apply(r)
 	s.Open[c.Key] = c
-	s.queues[c.Conversation] = append(s.queues[c.Conversation], c.Key)
+	s.join(c)
 	return []string{c.Key}
 }
 

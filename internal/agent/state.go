@@ -6,21 +6,23 @@ import (
 )
 
 // State is an agent's stream folded as far as the write side needs it: the open
-// commands, those whose outcome a person has to settle, who waits for whom, and
-// what is remembered. Other ended commands leave it; their records stay in the
-// journal, and Fold reads them.
+// commands, those whose outcome a person has to settle, who waits for whom, what
+// is remembered, and which documents there are. Other ended commands leave it;
+// their records stay in the journal, and Fold reads them.
 type State struct {
 	Sequence int64 // of the last event folded
 	Closed   bool  // the agent was deleted; nothing is appended any more
 	Open     map[string]*Command
 	Unknown  map[string]*Command // ended as OutcomeUnknown, and not settled
-	Memories map[string]struct{} // ids of what is remembered
+	Memories map[string]struct{} // ids of what is remembered; one that has expired stays, because nothing here knows the time
+	// Documents holds what the collections have, by collection and document.
+	Documents map[string]map[string]Document
 
 	LastDecision time.Time
 	Day          string // UTC, 2006-01-02: the day that Today counts
 	Today        Usage  // of that day
 
-	queues map[string][]string // conversation → keys of its open asks, in the order accepted
+	queues map[string][]string // lane → keys of the open commands in it, in the order accepted
 	issued map[string]issuance // issued commands that are not accepted yet, by key
 
 	settled []settlement // in the order in which people settled them
@@ -36,11 +38,12 @@ type issuance struct {
 // NewState returns the state of an empty stream.
 func NewState() *State {
 	return &State{
-		Open:     map[string]*Command{},
-		Unknown:  map[string]*Command{},
-		Memories: map[string]struct{}{},
-		queues:   map[string][]string{},
-		issued:   map[string]issuance{},
+		Open:      map[string]*Command{},
+		Unknown:   map[string]*Command{},
+		Memories:  map[string]struct{}{},
+		Documents: map[string]map[string]Document{},
+		queues:    map[string][]string{},
+		issued:    map[string]issuance{},
 	}
 }
 
@@ -62,10 +65,8 @@ func (s *State) Apply(r Recorded) []string {
 		if c := s.Unknown[r.Subject]; c != nil {
 			return s.reopen(c, r)
 		}
-	case MemorySaved:
-		s.Memories[e.ID] = struct{}{}
-	case MemoryForgotten:
-		delete(s.Memories, e.ID)
+	default:
+		s.know(r.Event)
 	}
 	c, ok := s.Open[r.Subject]
 	if !ok {
@@ -78,6 +79,8 @@ func (s *State) Apply(r Recorded) []string {
 		s.decided(c, r.Time, e)
 	case AttemptFailed:
 		s.spend(r.Time, e.Usage)
+	case SummaryWritten:
+		s.spend(r.Time, e.Usage)
 	}
 	if c.Phase.Final() {
 		return s.end(c)
@@ -88,9 +91,7 @@ func (s *State) Apply(r Recorded) []string {
 func (s *State) accept(r Recorded, e CommandAccepted) []string {
 	c := newCommand(r, e)
 	s.Open[c.Key] = c
-	if e.Intent.Type == Ask {
-		s.queues[c.Conversation] = append(s.queues[c.Conversation], c.Key)
-	}
+	s.join(c)
 	delete(s.issued, c.Key)
 	if _, child := s.issuer(e.IssuedBy); child != nil {
 		child.Accepted = true
@@ -113,16 +114,13 @@ func (s *State) spend(at time.Time, u Usage) {
 }
 
 // end takes an ended command out, tells the ask that issued it, and lets the next
-// ask of its conversation move.
+// command of its lane move.
 func (s *State) end(c *Command) []string {
 	delete(s.Open, c.Key)
 	if c.Phase == OutcomeUnknown {
 		s.Unknown[c.Key] = c
 	}
 	moved := append([]string{c.Key}, s.tell(c)...)
-	if c.Intent.Type != Ask {
-		return moved
-	}
 	for _, child := range c.Waiting() {
 		if child.Accepted {
 			moved = append(moved, child.Key)
@@ -132,13 +130,7 @@ func (s *State) end(c *Command) []string {
 		i.ended = true
 		s.issued[child.Key] = i
 	}
-	queue := slices.DeleteFunc(s.queues[c.Conversation], func(key string) bool { return key == c.Key })
-	if len(queue) == 0 {
-		delete(s.queues, c.Conversation)
-		return moved
-	}
-	s.queues[c.Conversation] = queue
-	return append(moved, queue[0])
+	return append(moved, s.leave(c)...)
 }
 
 // tell lets the ask that issued the command know what became of it, and returns

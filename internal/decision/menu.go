@@ -41,13 +41,18 @@ type operation struct {
 type builtin struct{ description, parameters string }
 
 // The operations that need no declaration of their arguments. Their bounds are
-// those of the fields that the arguments become.
+// those of the fields that the arguments become. How long a memory holds is not
+// among them: a model that is off by a unit would forget without anybody's
+// decision, while to forget is a command that can be seen.
 var builtins = map[agent.Type]builtin{
 	agent.SaveMemory: {
 		description: "Remember something beyond this conversation.",
 		parameters: `{"type":"object","properties":{` +
 			`"kind":{"type":"string","minLength":1,"maxLength":63,"description":"What kind of thing it is, in a word, such as preference or fact; at most 63 characters."},` +
-			`"content":{"type":"string","minLength":1,"maxLength":16384,"description":"What is to be remembered, so that it can be understood without this conversation; at most 16384 characters."}},` +
+			`"content":{"type":"string","minLength":1,"maxLength":16384,"description":"What is to be remembered, so that it can be understood without this conversation; at most 16384 characters."},` +
+			`"importance":{"type":"integer","minimum":1,"maximum":10,"description":"How much it matters, from 1 to 10; without it 5."},` +
+			`"saidBy":{"type":"string","minLength":1,"maxLength":253,"description":"Who said it, by name, where it matters who; at most 253 characters."},` +
+			`"supersedes":{"type":"string","minLength":1,"maxLength":63,"description":"The id of the memory, as a context names it, that is wrong or out of date and in whose place this one is remembered."}},` +
 			`"required":["kind","content"],"additionalProperties":false}`,
 	},
 	agent.ForgetMemory: {
@@ -129,22 +134,34 @@ func compileOperation(declared agent.Operation) (*operation, error) {
 	return op, narrows(schema, ownSchema)
 }
 
-// narrows returns an error unless schema has the properties of own, and no
-// others: a declared schema may restrict the arguments of a memory operation, it
-// cannot change what they are.
+// narrows returns an error unless schema has the properties that own requires, and
+// none that own does not have: a declared schema may restrict the arguments of a
+// memory operation, it cannot change what they are.
 func narrows(schema, own map[string]any) error {
 	declared, _ := schema["properties"].(map[string]any)
-	wanted, _ := own["properties"].(map[string]any)
-	var list []string
-	same := len(declared) == len(wanted)
-	for _, name := range sorted(wanted) {
-		list = append(list, name)
-		same = same && declared[name] != nil
+	known, _ := own["properties"].(map[string]any)
+	required, _ := own["required"].([]any)
+	var must, may []string
+	good := true
+	for _, name := range sorted(known) {
+		if !slices.Contains(required, any(name)) {
+			may = append(may, name)
+			continue
+		}
+		must = append(must, name)
+		good = good && declared[name] != nil
 	}
-	if !same {
-		return fmt.Errorf("its parameters must have the properties %s and no others, because its type does", strings.Join(list, " and "))
+	for name := range declared {
+		good = good && known[name] != nil
 	}
-	return nil
+	if good {
+		return nil
+	}
+	optional := ""
+	if len(may) > 0 {
+		optional = ", may have " + strings.Join(may, " and ") + ","
+	}
+	return fmt.Errorf("its parameters must have the properties %s%s and no others, because its type does", strings.Join(must, " and "), optional)
 }
 
 // describe writes a menu's line of the system prompt.

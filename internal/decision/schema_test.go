@@ -225,10 +225,18 @@ func TestAMemoryOperationMayBeNarrowedAndNotChanged(t *testing.T) {
 	for _, parameters := range []string{
 		`{"type":"object","properties":{"content":{"type":"string"}}}`,
 		`{"type":"object","properties":{"kind":{"type":"string"},"content":{"type":"string"},"weight":{"type":"number"}}}`,
+		`{"type":"object","properties":{"kind":{"type":"string"},"content":{"type":"string"},"ttlSeconds":{"type":"integer"}}}`,
+		`{"type":"object","properties":{"kind":{"type":"string"},"importance":{"type":"integer"}}}`,
 	} {
 		if err := CheckMenu(save(parameters)); err == nil || !strings.Contains(err.Error(), "content and kind") {
 			t.Errorf("%s: error is %v", parameters, err)
+		} else if !strings.Contains(err.Error(), "may have importance and saidBy and supersedes, and no others") {
+			t.Errorf("%s: the error does not say what else there may be: %v", parameters, err)
 		}
+	}
+	some := `{"type":"object","properties":{"kind":{"type":"string"},"content":{"type":"string"},"supersedes":{"type":"string"}},"required":["kind","content"]}`
+	if err := CheckMenu(save(some)); err != nil {
+		t.Errorf("one of the optional arguments is refused: %v", err)
 	}
 	m, err := compile(save(`{"type":"object","properties":{"kind":{"enum":["preference"]},"content":{"type":"string"}},"required":["kind","content"]}`))
 	if err != nil {
@@ -242,6 +250,40 @@ func TestAMemoryOperationMayBeNarrowedAndNotChanged(t *testing.T) {
 		if _, wrong := m.read(reply{text: decisionJSON("", command("save", arguments))}); (wrong == nil) != fits {
 			t.Errorf("%s: %+v", arguments, wrong)
 		}
+	}
+}
+
+// In the strict mode a model writes null for what it leaves out, and what is
+// carried out has no trace of that: a command's key goes by its arguments.
+func TestTheOptionalArgumentsOfAMemoryMayBeLeftOutInBothForms(t *testing.T) {
+	m, err := compile(agent.Profile{MaxCommands: 1, Operations: []agent.Operation{{Name: "save", Type: agent.SaveMemory}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !m.strict {
+		t.Fatal("a memory operation cannot be put in the strict form")
+	}
+	const plain = `{"content":"window","kind":"preference"}`
+	for _, c := range []struct{ name, arguments, want string }{
+		{"left out", plain, plain},
+		{"null", `{"kind":"preference","content":"window","importance":null,"saidBy":null,"supersedes":null}`, plain},
+		{"all", `{"kind":"preference","content":"window","importance":7,"saidBy":"Ada","supersedes":"mem-1"}`,
+			`{"content":"window","importance":7,"kind":"preference","saidBy":"Ada","supersedes":"mem-1"}`},
+		{"too important", `{"kind":"preference","content":"window","importance":11}`, ""},
+		{"half important", `{"kind":"preference","content":"window","importance":4.5}`, ""},
+		{"said by nobody", `{"kind":"preference","content":"window","saidBy":""}`, ""},
+		{"in the place of nothing", `{"kind":"preference","content":"window","supersedes":""}`, ""},
+		{"for a while", `{"kind":"preference","content":"window","ttlSeconds":60}`, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			decision, wrong := m.read(reply{text: decisionJSON("", command("save", c.arguments))})
+			if (wrong == nil) != (c.want != "") {
+				t.Fatalf("%+v", wrong)
+			}
+			if c.want != "" && string(decision.Commands[0].Arguments) != c.want {
+				t.Errorf("got %s, want %s", decision.Commands[0].Arguments, c.want)
+			}
+		})
 	}
 }
 

@@ -29,6 +29,8 @@ const (
 	ReasonAskNotIssuable = "AskNotIssuable"
 	// ReasonResolveNotIssuable: an agent decided to settle an outcome, which only people may.
 	ReasonResolveNotIssuable = "ResolveNotIssuable"
+	// ReasonNotIssuable: an agent decided to index or remove documents, or to have a summary written, which people and the operator do.
+	ReasonNotIssuable = "NotIssuable"
 	// ReasonTypeUnknown: no rule knows the command's type.
 	ReasonTypeUnknown = "CommandTypeUnknown"
 )
@@ -64,6 +66,8 @@ func Authorise(profile agent.Profile, intent agent.Intent, issued bool) agent.Ap
 		return authoriseCall(profile, intent.CallAPI())
 	case agent.Resolve:
 		return authoriseResolve(profile, intent.Resolve(), issued)
+	case agent.IndexDocuments, agent.RemoveDocuments, agent.Summarize:
+		return authoriseUpkeep(profile, intent.Type, issued)
 	}
 	return refuse(agent.NonIdempotent, ReasonTypeUnknown, "Commands of the type %q are not known to this version of Edict.", bound(string(intent.Type), 60))
 }
@@ -121,6 +125,16 @@ func authoriseResolve(profile agent.Profile, payload agent.ResolvePayload, issue
 		return allow(agent.Internal, "Whoever is allowed the verb resolve on commands may settle an unknown outcome.")
 	}
 	return refuse(agent.Internal, ReasonArgumentsInvalid, "The outcome of a resolve command is Succeeded, Failed or RunAgain. Correct spec.resolve.outcome %s", applyAgain)
+}
+
+// authoriseUpkeep lets people, GitOps and the operator keep what an agent can look
+// up. An agent does not choose what it is to find later: what documents say would
+// then be able to choose it.
+func authoriseUpkeep(profile agent.Profile, t agent.Type, issued bool) agent.Approval {
+	if issued {
+		return refuse(agent.Internal, ReasonNotIssuable, "The agent %s decided on a command of type %s; only people, GitOps and the operator itself do that.", profile.Name, t)
+	}
+	return allow(agent.Internal, "Whoever may create a Command may change which documents and summaries the agent can look up.")
 }
 
 func authoriseCall(profile agent.Profile, payload agent.CallAPIPayload) agent.Approval {

@@ -46,6 +46,13 @@ func TestAuthorise(t *testing.T) {
 	ask := agent.NewIntent(agent.Ask, agent.AskPayload{Conversation: "ada", Message: "hello"})
 	settle := agent.NewIntent(agent.Resolve, agent.ResolvePayload{Command: "pay-1", Outcome: agent.RunAgain, Reason: "it was not paid", By: "ada"})
 	perhaps := agent.NewIntent(agent.Resolve, agent.ResolvePayload{Command: "pay-1", Outcome: "Perhaps", Reason: "who knows", By: "ada"})
+	index := agent.NewIntent(agent.IndexDocuments, agent.IndexDocumentsPayload{Collection: "visa-rules", URL: "https://docs.example.com/visa.md"})
+	remove := agent.NewIntent(agent.RemoveDocuments, agent.RemoveDocumentsPayload{Collection: "visa-rules"})
+	summarize := agent.NewIntent(agent.Summarize, agent.SummarizePayload{Conversation: "ada"})
+	whole := agent.NewIntent(agent.SaveMemory, agent.SaveMemoryPayload{Kind: "preference", Content: "aisle seats", Importance: 10, SaidBy: "Ada", Supersedes: "mem-1"})
+	brief := agent.NewIntent(agent.SaveMemory, agent.SaveMemoryPayload{Kind: "preference", Content: "aisle seats", TTLSeconds: 60})
+	vital := agent.NewIntent(agent.SaveMemory, agent.SaveMemoryPayload{Kind: "preference", Content: "aisle seats", Importance: 11})
+	unsaid := agent.Intent{Type: agent.SaveMemory, Payload: json.RawMessage(`{"kind":"preference","content":"aisle seats","saidBy":""}`)}
 	const person, decision = false, true
 
 	for _, test := range []struct {
@@ -89,6 +96,16 @@ func TestAuthorise(t *testing.T) {
 		{"a person settles an outcome", agent.Profile{}, settle, person, true, agent.Internal, "", "verb resolve on commands"},
 		{"an agent settles an outcome", concierge, settle, decision, false, agent.Internal, ReasonResolveNotIssuable, "only people do that"},
 		{"a person settles an outcome as something else", concierge, perhaps, person, false, agent.Internal, ReasonArgumentsInvalid, "Succeeded, Failed or RunAgain. Correct spec.resolve.outcome and apply"},
+		{"a person indexes documents", agent.Profile{}, index, person, true, agent.Internal, "", "may change which documents"},
+		{"an agent indexes documents", concierge, index, decision, false, agent.Internal, ReasonNotIssuable, "concierge decided on a command of type indexDocuments; only people"},
+		{"a person removes documents", agent.Profile{}, remove, person, true, agent.Internal, "", "may change which documents"},
+		{"an agent removes documents", concierge, remove, decision, false, agent.Internal, ReasonNotIssuable, "type removeDocuments"},
+		{"the operator has a conversation summarised", agent.Profile{}, summarize, person, true, agent.Internal, "", "documents and summaries"},
+		{"an agent has a conversation summarised", concierge, summarize, decision, false, agent.Internal, ReasonNotIssuable, "type summarize"},
+		{"an agent saves all that can be said of a memory", concierge, whole, decision, true, agent.Internal, "", "operation save_memory"},
+		{"an agent says how long a memory holds", concierge, brief, decision, false, agent.Internal, ReasonArgumentsInvalid, `the object may not have "ttlSeconds"`},
+		{"an agent saves something too important", concierge, vital, decision, false, agent.Internal, ReasonArgumentsInvalid, `argument "importance" breaks the schema's rule maximum 10`},
+		{"an agent saves what nobody said", concierge, unsaid, decision, false, agent.Internal, ReasonArgumentsInvalid, `argument "saidBy" breaks the schema's rule minLength 1`},
 		{"an unknown type", concierge, agent.Intent{Type: "dance"}, person, false, agent.NonIdempotent, ReasonTypeUnknown, `"dance"`},
 		{"a schema that cannot be used", concierge, call("broken", `{}`), person, false, agent.Idempotent, ReasonParametersInvalid, "operation broken cannot be used as a JSON Schema"},
 

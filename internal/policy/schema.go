@@ -39,7 +39,9 @@ var dialects = map[string]string{
 var ownSchemas = map[agent.Type]json.RawMessage{
 	agent.CallAPI: json.RawMessage(`{"type":"object","additionalProperties":false}`),
 	agent.SaveMemory: json.RawMessage(`{"type":"object","required":["kind","content"],"additionalProperties":false,
-		"properties":{"kind":{"type":"string","minLength":1},"content":{"type":"string","minLength":1}}}`),
+		"properties":{"kind":{"type":"string","minLength":1},"content":{"type":"string","minLength":1},
+			"importance":{"type":"integer","minimum":1,"maximum":10},
+			"saidBy":{"type":"string","minLength":1},"supersedes":{"type":"string","minLength":1}}}`),
 	agent.ForgetMemory: json.RawMessage(`{"type":"object","required":["id"],"additionalProperties":false,
 		"properties":{"id":{"type":"string","minLength":1}}}`),
 }

@@ -1,0 +1,12 @@
+package v1alpha1
+
+// The labels and annotations that people and the operator put on ConfigMaps and Commands.
+const (
+	// CollectionLabel on a ConfigMap names the collection that its documents are in. The operator follows the ConfigMap:
+	// when it changes, it issues the command that indexes it.
+	CollectionLabel = "edict.dev/collection"
+	// AgentLabel on such a ConfigMap names the agent, in the same namespace, that has the collection.
+	AgentLabel = "edict.dev/agent"
+	// ConfigMapAnnotation on a Command that the operator issued names the ConfigMap that it was issued for.
+	ConfigMapAnnotation = "edict.dev/configmap"
+)
