@@ -16,8 +16,8 @@ type database interface {
 	// found returns the names of the tables that are there. No other process opens
 	// the same projection until the transaction ends. They can be dropped in this
 	// order, so that nobody else's transaction waits for it in a circle: first the
-	// checkpoints, with which a batch begins; streams before stops and results
-	// before calls, as they are read together.
+	// checkpoints, with which a batch begins; streams before stops, results before
+	// commands and documents before chunks, as they are read together.
 	found(tx transaction) ([]string, error)
 	// query reads what is committed. Its statements return rows.
 	query(ctx context.Context, text sqlText, args ...any) (*sql.Rows, error)

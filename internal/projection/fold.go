@@ -1,8 +1,10 @@
 package projection
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/edict-dev/edict/internal/agent"
 	"github.com/edict-dev/edict/internal/journal"
@@ -16,13 +18,40 @@ type change interface {
 
 type (
 	messageAdded struct {
-		conversation, command, text string
-		role                        Role
+		conversation, command, text, saidBy string
+		role                                Role
 	}
-	memoryAdded     struct{ id, kind, content string }
+	memoryAdded struct {
+		id, kind, content, saidBy string
+		importance                int
+		supersedes                string        // empty: nothing
+		ttl                       time.Duration // 0: for good
+	}
 	memoryForgotten struct{ id string }
-	// callAccepted remembers what a call is, for the result that comes of it.
-	callAccepted struct{ key, name, operation, arguments, conversation, issuedBy string }
+	// documentIndexed is a part of a document. The parts are one append, and the last
+	// one lets all of them hold, in the place of what the collection held under the name.
+	documentIndexed struct {
+		collection, document, source, digest string
+		part, parts                          int
+		chunks                               []agent.Chunk
+	}
+	documentsRemoved struct {
+		collection string
+		documents  []string
+	}
+	summaryAdded struct {
+		conversation, collection, command, text string
+		from, to                                int64
+	}
+	// commandAccepted opens a command, and remembers what it is, for the result that comes of a call.
+	commandAccepted struct {
+		key, name                                    string
+		kind                                         agent.Type
+		operation, arguments, conversation, issuedBy string
+	}
+	commandSucceeded struct{ key string }
+	// commandReopened opens a command that had ended.
+	commandReopened struct{ key string }
 	// askReopened takes back that the ask's messages are past, until it ends again.
 	askReopened struct{ key string }
 	// callEnded is about any command: an ask's messages become past, and an accepted
@@ -32,8 +61,12 @@ type (
 		key, reason, text string
 		phase             agent.Phase
 		status            int
+		final             bool // it ends the command too, if that is open
 	}
 )
+
+// usual is the importance of a memory of which nobody said how important it is.
+const usual = 5
 
 // reasonSettled is the reason of a result that a person settled as failed.
 const reasonSettled = "SettledAsFailed"
@@ -50,13 +83,28 @@ func fold(record journal.Record) (change, error) {
 	}
 	switch e := event.(type) {
 	case agent.MessageReceived:
-		return messageAdded{conversation: e.Conversation, command: record.Subject, role: User, text: e.Text}, nil
+		return messageAdded{conversation: e.Conversation, command: record.Subject, role: User, text: e.Text, saidBy: e.SaidBy}, nil
 	case agent.ResponseGiven:
 		return messageAdded{conversation: e.Conversation, command: record.Subject, role: Agent, text: e.Text}, nil
 	case agent.MemorySaved:
-		return memoryAdded{id: e.ID, kind: e.Kind, content: e.Content}, nil
+		return memoryAdded{
+			id: e.ID, kind: e.Kind, content: e.Content, saidBy: e.SaidBy, importance: cmp.Or(e.Importance, usual),
+			supersedes: e.Supersedes, ttl: e.TTL,
+		}, nil
 	case agent.MemoryForgotten:
 		return memoryForgotten{id: e.ID}, nil
+	case agent.DocumentIndexed:
+		return documentIndexed{
+			collection: e.Collection, document: e.Document, source: e.Source, digest: e.Digest,
+			part: e.Part, parts: e.Parts, chunks: e.Chunks,
+		}, nil
+	case agent.DocumentsRemoved:
+		return documentsRemoved{collection: e.Collection, documents: e.Documents}, nil
+	case agent.SummaryWritten:
+		return summaryAdded{
+			conversation: e.Conversation, collection: e.Collection, command: record.Subject, text: e.Text,
+			from: e.From, to: e.To,
+		}, nil
 	case agent.CommandAccepted:
 		return accepted(record.Subject, e), nil
 	case agent.CommandReopened:
@@ -71,47 +119,46 @@ func fold(record journal.Record) (change, error) {
 func silent(name string, version int) bool {
 	switch name {
 	case "CommandApproved", "ContextBuilt", "AttemptStarted", "AttemptFailed", "AttemptAbandoned",
-		"DecisionMade", "CommandSucceeded", "CancelRequested", "AgentDeleted":
+		"DecisionMade", "CancelRequested", "AgentDeleted":
 		return version == 1
 	}
 	return false
 }
 
 func accepted(key string, e agent.CommandAccepted) change {
-	if e.Intent.Type != agent.CallAPI {
-		return nil
-	}
-	call := e.Intent.CallAPI()
-	added := callAccepted{
-		key: key, name: e.Name, operation: call.Operation, conversation: e.Conversation,
-		arguments: bound(string(call.Arguments), MaxArguments),
-	}
+	added := commandAccepted{key: key, name: e.Name, kind: e.Intent.Type, conversation: e.Conversation}
 	if e.IssuedBy != nil {
 		added.issuedBy = e.IssuedBy.Command
+	}
+	if e.Intent.Type == agent.CallAPI {
+		call := e.Intent.CallAPI()
+		added.operation, added.arguments = call.Operation, bound(string(call.Arguments), MaxArguments)
 	}
 	return added
 }
 
 func ended(key string, event agent.Event) change {
 	switch e := event.(type) {
+	case agent.CommandSucceeded:
+		return commandSucceeded{key: key}
 	case agent.AttemptSucceeded:
 		return callEnded{key: key, phase: agent.Succeeded, status: e.Status, text: bound(e.Result, MaxText)}
 	case agent.CommandRefused:
-		return callEnded{key: key, phase: agent.Failed, reason: e.Reason, text: bound(e.Message, MaxText)}
+		return callEnded{key: key, phase: agent.Failed, reason: e.Reason, text: bound(e.Message, MaxText), final: true}
 	case agent.CommandFailed:
-		return callEnded{key: key, phase: agent.Failed, reason: e.Reason, text: bound(e.Message, MaxText)}
+		return callEnded{key: key, phase: agent.Failed, reason: e.Reason, text: bound(e.Message, MaxText), final: true}
 	case agent.CommandCancelled:
-		return callEnded{key: key, phase: agent.Cancelled, reason: e.Reason, text: bound(e.Message, MaxText)}
+		return callEnded{key: key, phase: agent.Cancelled, reason: e.Reason, text: bound(e.Message, MaxText), final: true}
 	case agent.OutcomeLost:
-		return callEnded{key: key, phase: agent.OutcomeUnknown, reason: e.Reason, text: bound(e.Message, MaxText)}
+		return callEnded{key: key, phase: agent.OutcomeUnknown, reason: e.Reason, text: bound(e.Message, MaxText), final: true}
 	case agent.OutcomeSettled:
 		return settled(key, e)
 	}
 	return nil
 }
 
-// settled returns the result that a person gave a call. A call that runs again
-// keeps its unknown outcome until it has another.
+// settled returns the result that a person gave a call. A call that runs again is
+// open, and keeps its unknown outcome until it has another.
 func settled(key string, e agent.OutcomeSettled) change {
 	end := callEnded{key: key, text: fmt.Sprintf("settled as %s by %s", e.Outcome, e.By)}
 	if e.Reason != "" {
@@ -123,6 +170,8 @@ func settled(key string, e agent.OutcomeSettled) change {
 		end.phase = agent.Succeeded
 	case agent.SettledFailed:
 		end.phase, end.reason = agent.Failed, reasonSettled
+	case agent.RunAgain:
+		return commandReopened{key: key}
 	default:
 		return nil
 	}

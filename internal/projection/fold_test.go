@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
@@ -20,17 +21,36 @@ func TestFold(t *testing.T) {
 		event agent.Event
 		want  change
 	}{
-		"a message is a turn of the user":     {agent.MessageReceived{Conversation: "ada", Text: "hi"}, messageAdded{conversation: "ada", command: "k", role: User, text: "hi"}},
-		"a response is a turn of the agent":   {agent.ResponseGiven{Conversation: "ada", Text: "hi"}, messageAdded{conversation: "ada", command: "k", role: Agent, text: "hi"}},
-		"a memory is saved":                   {agent.MemorySaved{ID: "m", Kind: "preference", Content: "window"}, memoryAdded{id: "m", kind: "preference", content: "window"}},
+		"a message is a turn of the user":   {agent.MessageReceived{Conversation: "ada", Text: "hi"}, messageAdded{conversation: "ada", command: "k", role: User, text: "hi"}},
+		"a response is a turn of the agent": {agent.ResponseGiven{Conversation: "ada", Text: "hi"}, messageAdded{conversation: "ada", command: "k", role: Agent, text: "hi"}},
+		"a memory is saved":                 {agent.MemorySaved{ID: "m", Kind: "preference", Content: "window"}, memoryAdded{id: "m", kind: "preference", content: "window", importance: 5}},
+		"a memory says who said it, how important it is, what it supersedes and how long it holds": {
+			agent.MemorySaved{ID: "m", Importance: 9, SaidBy: "ada", Supersedes: "l", TTL: time.Hour},
+			memoryAdded{id: "m", importance: 9, saidBy: "ada", supersedes: "l", ttl: time.Hour},
+		},
+		"a message says who said it": {
+			agent.MessageReceived{Conversation: "ada", Text: "hi", SaidBy: "bob"},
+			messageAdded{conversation: "ada", command: "k", role: User, text: "hi", saidBy: "bob"},
+		},
+		"a part of a document is indexed": {
+			agent.DocumentIndexed{Collection: "rules", Document: "visa.md", Source: "inline", Digest: "d", Part: 1, Parts: 2, Chunks: []agent.Chunk{{Heading: "Visa", Text: "none", Offset: 7}}},
+			documentIndexed{collection: "rules", document: "visa.md", source: "inline", digest: "d", part: 1, parts: 2, chunks: []agent.Chunk{{Heading: "Visa", Text: "none", Offset: 7}}},
+		},
+		"documents are removed": {
+			agent.DocumentsRemoved{Collection: "rules", Documents: []string{"a", "b"}}, documentsRemoved{collection: "rules", documents: []string{"a", "b"}},
+		},
+		"a summary is written": {
+			agent.SummaryWritten{Attempt: 1, Conversation: "ada", From: 2, To: 9, Text: "they talked", Model: "m"},
+			summaryAdded{conversation: "ada", command: "k", from: 2, to: 9, text: "they talked"},
+		},
 		"a memory is forgotten":               {agent.MemoryForgotten{ID: "m"}, memoryForgotten{id: "m"}},
-		"a call is remembered for its result": {call, callAccepted{key: "k", name: "book-1", operation: "book", arguments: `{"a":1,"b":2}`, conversation: "ada", issuedBy: "ask-key"}},
-		"an ask has no result":                {accept("ask", "ada", ask), nil},
+		"a call is remembered for its result": {call, commandAccepted{key: "k", name: "book-1", kind: agent.CallAPI, operation: "book", arguments: `{"a":1,"b":2}`, conversation: "ada", issuedBy: "ask-key"}},
+		"an ask is open":                      {accept("ask", "ada", ask), commandAccepted{key: "k", name: "ask", kind: agent.Ask, conversation: "ada"}},
 		"an effect's answer is a result":      {agent.AttemptSucceeded{Status: 200, Result: "ok"}, callEnded{key: "k", phase: agent.Succeeded, status: 200, text: "ok"}},
-		"a refusal is a result":               {agent.CommandRefused{Reason: "NotOnMenu", Message: "no"}, callEnded{key: "k", phase: agent.Failed, reason: "NotOnMenu", text: "no"}},
-		"a failure is a result":               {agent.CommandFailed{Reason: "Timeout", Message: "no"}, callEnded{key: "k", phase: agent.Failed, reason: "Timeout", text: "no"}},
-		"a cancellation is a result":          {agent.CommandCancelled{Reason: "ParentEnded", Message: "no"}, callEnded{key: "k", phase: agent.Cancelled, reason: "ParentEnded", text: "no"}},
-		"a lost outcome is a result":          {agent.OutcomeLost{Reason: "AttemptInterrupted", Message: "?"}, callEnded{key: "k", phase: agent.OutcomeUnknown, reason: "AttemptInterrupted", text: "?"}},
+		"a refusal is a result":               {agent.CommandRefused{Reason: "NotOnMenu", Message: "no"}, callEnded{key: "k", phase: agent.Failed, reason: "NotOnMenu", text: "no", final: true}},
+		"a failure is a result":               {agent.CommandFailed{Reason: "Timeout", Message: "no"}, callEnded{key: "k", phase: agent.Failed, reason: "Timeout", text: "no", final: true}},
+		"a cancellation is a result":          {agent.CommandCancelled{Reason: "ParentEnded", Message: "no"}, callEnded{key: "k", phase: agent.Cancelled, reason: "ParentEnded", text: "no", final: true}},
+		"a lost outcome is a result":          {agent.OutcomeLost{Reason: "AttemptInterrupted", Message: "?"}, callEnded{key: "k", phase: agent.OutcomeUnknown, reason: "AttemptInterrupted", text: "?", final: true}},
 		"an outcome settled as succeeded is a result": {
 			agent.OutcomeSettled{Outcome: agent.SettledSucceeded, By: "ada@example.com", Reason: "the booking is in the travel system"},
 			callEnded{key: "k", phase: agent.Succeeded, text: "settled as Succeeded by ada@example.com: the booking is in the travel system"},
@@ -39,18 +59,20 @@ func TestFold(t *testing.T) {
 			agent.OutcomeSettled{Outcome: agent.SettledFailed, By: "ada@example.com"},
 			callEnded{key: "k", phase: agent.Failed, reason: "SettledAsFailed", text: "settled as Failed by ada@example.com"},
 		},
-		"a command that runs again has its outcome to come": {agent.OutcomeSettled{Outcome: agent.RunAgain, By: "ada@example.com"}, nil},
-		"a reopened ask takes its messages back":            {agent.CommandReopened{Message: "m"}, askReopened{key: "k"}},
-		"an approval changes nothing":                       {agent.CommandApproved{}, nil},
-		"a context changes nothing":                         {agent.ContextBuilt{}, nil},
-		"a decision changes nothing":                        {agent.DecisionMade{}, nil},
-		"an attempt changes nothing":                        {agent.AttemptStarted{}, nil},
-		"a failed attempt changes nothing":                  {agent.AttemptFailed{}, nil},
-		"an abandoned attempt changes nothing":              {agent.AttemptAbandoned{}, nil},
-		"that a command is over changes nothing":            {agent.CommandSucceeded{}, nil},
-		"a wish to cancel changes nothing":                  {agent.CancelRequested{}, nil},
-		"the agent's deletion changes nothing":              {agent.AgentDeleted{}, nil},
-		"a long answer is cut, and says how much":           {agent.AttemptSucceeded{Result: strings.Repeat("ä", MaxText)}, callEnded{key: "k", phase: agent.Succeeded, text: strings.Repeat("ä", MaxText/2) + " … (32768 more bytes are in the journal)"}},
+		"a command that runs again is open, and has its outcome to come": {
+			agent.OutcomeSettled{Outcome: agent.RunAgain, By: "ada@example.com"}, commandReopened{key: "k"},
+		},
+		"a reopened ask takes its messages back":  {agent.CommandReopened{Message: "m"}, askReopened{key: "k"}},
+		"an approval changes nothing":             {agent.CommandApproved{}, nil},
+		"a context changes nothing":               {agent.ContextBuilt{}, nil},
+		"a decision changes nothing":              {agent.DecisionMade{}, nil},
+		"an attempt changes nothing":              {agent.AttemptStarted{}, nil},
+		"a failed attempt changes nothing":        {agent.AttemptFailed{}, nil},
+		"an abandoned attempt changes nothing":    {agent.AttemptAbandoned{}, nil},
+		"a command that is over is open no more":  {agent.CommandSucceeded{}, commandSucceeded{key: "k"}},
+		"a wish to cancel changes nothing":        {agent.CancelRequested{}, nil},
+		"the agent's deletion changes nothing":    {agent.AgentDeleted{}, nil},
+		"a long answer is cut, and says how much": {agent.AttemptSucceeded{Result: strings.Repeat("ä", MaxText)}, callEnded{key: "k", phase: agent.Succeeded, text: strings.Repeat("ä", MaxText/2) + " … (32768 more bytes are in the journal)"}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -58,7 +80,8 @@ func TestFold(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(messageAdded{}, memoryAdded{}, memoryForgotten{}, callAccepted{}, callEnded{}, askReopened{})); diff != "" {
+			if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(messageAdded{}, memoryAdded{}, memoryForgotten{}, documentIndexed{}, documentsRemoved{}, summaryAdded{},
+				commandAccepted{}, commandSucceeded{}, commandReopened{}, callEnded{}, askReopened{})); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
 		})
@@ -68,7 +91,7 @@ func TestFold(t *testing.T) {
 func TestFoldRefusesWhatItCannotRead(t *testing.T) {
 	cases := map[string]journal.Event{
 		"an unknown type":                      {Type: "MoodChanged", Version: 1, Data: json.RawMessage(`{}`)},
-		"a later version":                      {Type: "MemorySaved", Version: 2, Data: json.RawMessage(`{}`)},
+		"a later version":                      {Type: "MemorySaved", Version: 3, Data: json.RawMessage(`{}`)},
 		"a later version of a silent event":    {Type: "DecisionMade", Version: 2, Data: json.RawMessage(`{}`)},
 		"a payload of another shape":           {Type: "MemorySaved", Version: 1, Data: json.RawMessage(`{"id":7}`)},
 		"a payload that is no object":          {Type: "CommandFailed", Version: 1, Data: json.RawMessage(`"x"`)},

@@ -157,21 +157,51 @@ func everything(t testing.TB, s *Store, log *memoryLog) map[string]any {
 
 func snapshot(t testing.TB, s *Store, name string, asOf int64, into map[string]any) {
 	t.Helper()
-	ctx := context.Background()
-	of := Scope{Stream: name, AsOf: asOf, Limit: 100}
-	key := func(what string) string { return fmt.Sprintf("%s as of %d: %s", name, asOf, what) }
 	fail := func(err error) {
 		if err != nil && !fault.Is(err, fault.Corrupt) {
 			t.Error(err)
 		}
 	}
-	var err error
-	into[key("memories")], err = s.Memories(ctx, of)
-	fail(err)
-	for _, conversation := range []string{"", "ada", "bob"} {
-		into[key("messages of "+conversation)], err = s.Messages(ctx, of, conversation)
+	told := reads(s, Scope{Stream: name, AsOf: asOf, Limit: 100}, fail)
+	for _, after := range []int64{0, asOf / 2, asOf - 1} {
+		some, err := s.Passages(context.Background(), name, after, asOf)
 		fail(err)
-		into[key("results of "+conversation)], err = s.Results(ctx, of, conversation)
-		fail(err)
+		told[fmt.Sprint("passages after ", after)] = some
 	}
+	for what, rows := range told {
+		into[fmt.Sprintf("%s as of %d: %s", name, asOf, what)] = rows
+	}
+}
+
+// reads returns what the reads that have a scope return, by a name for each.
+func reads(s *Store, of Scope, fail func(error)) map[string]any {
+	ctx := context.Background()
+	told := map[string]any{}
+	add := func(what string, rows any, err error) {
+		fail(err)
+		told[what] = rows
+	}
+	now, err := s.Time(ctx, of.Stream, of.AsOf)
+	add("time", now, err)
+	memories, err := s.Memories(ctx, of)
+	add("memories", memories, err)
+	memories, err = s.Memories(ctx, of, "ada", "")
+	add("memories of two kinds", memories, err)
+	for _, conversation := range []string{"", "ada", "bob"} {
+		messages, err := s.Messages(ctx, of, conversation)
+		add("messages of "+conversation, messages, err)
+		results, err := s.Results(ctx, of, conversation)
+		add("results of "+conversation, results, err)
+		pending, err := s.Pending(ctx, of, conversation)
+		add("pending in "+conversation, pending, err)
+	}
+	chunks, err := s.Chunks(ctx, of)
+	add("chunks", chunks, err)
+	chunks, err = s.Chunks(ctx, of, "rules")
+	add("chunks of rules", chunks, err)
+	summaries, err := s.Summaries(ctx, of, "ada", "")
+	add("summaries of ada", summaries, err)
+	summaries, err = s.Summaries(ctx, of, "", "rules")
+	add("summaries of rules", summaries, err)
+	return told
 }

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/edict-dev/edict/internal/agent"
 	"github.com/edict-dev/edict/internal/journal"
 )
 
@@ -31,60 +30,9 @@ func (w write) failed(err error) error {
 }
 
 var (
-	insertMessage = portable(`INSERT INTO messages (stream, conversation, sequence, time, role, text, command) VALUES ($1, $2, $3, $4, $5, $6, $7)`)
-	endMessages   = portable(`UPDATE messages INDEXED BY messages_by_command SET since = $1 WHERE stream = $2 AND command = $3 AND since = 0`)
-	// What was past stays so as of every sequence before, and a copy waits for the ask's next end.
-	closeMessages = portable(`UPDATE messages INDEXED BY messages_by_command SET reopened = $1
-		WHERE stream = $2 AND command = $3 AND since > 0 AND reopened = 0`)
-	reopenMessages = portable(`INSERT INTO messages (stream, conversation, sequence, time, role, text, command)
-		SELECT stream, conversation, sequence, time, role, text, command
-		FROM messages INDEXED BY messages_by_command WHERE stream = $2 AND command = $3 AND reopened = $1`)
-	insertMemory  = portable(`INSERT INTO memories (stream, sequence, time, id, kind, content) VALUES ($1, $2, $3, $4, $5, $6)`)
-	forgetMemory  = portable(`UPDATE memories INDEXED BY memories_by_id SET forgotten = $1 WHERE stream = $2 AND id = $3 AND forgotten = 0`)
-	insertCall    = portable(`INSERT INTO calls (stream, key, name, operation, arguments, conversation, issuedBy) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`)
-	replaceResult = portable(`UPDATE results INDEXED BY results_by_key SET replaced = $1 WHERE stream = $2 AND key = $3 AND replaced = 0`)
-	insertResult  = portable(`INSERT INTO results (stream, conversation, sequence, time, key, phase, reason, status, text)
-		SELECT stream, conversation, $1, $2, key, $3, $4, $5, $6 FROM calls WHERE stream = $7 AND key = $8`)
 	growStream = portable(`UPDATE streams SET sequence = $1 WHERE stream = $2`)
 	insertStop = portable(`INSERT INTO stops (stream, sequence, type, version, error) VALUES ($1, $2, $3, $4, $5)`)
 )
-
-func (c messageAdded) writes(at place) []write {
-	added := []write{{text: insertMessage, args: []any{at.stream, c.conversation, at.sequence, at.time, string(c.role), c.text, c.command}}}
-	if c.role == User {
-		return added
-	}
-	return append(added, write{text: endMessages, args: []any{at.sequence, at.stream, c.command}})
-}
-
-func (c askReopened) writes(at place) []write {
-	args := []any{at.sequence, at.stream, c.key}
-	return []write{{text: closeMessages, args: args}, {text: reopenMessages, args: args}}
-}
-
-func (c memoryAdded) writes(at place) []write {
-	// An id that is saved again stands for what was saved last.
-	return append(memoryForgotten{id: c.id}.writes(at),
-		write{text: insertMemory, args: []any{at.stream, at.sequence, at.time, c.id, c.kind, c.content}})
-}
-
-func (c memoryForgotten) writes(at place) []write {
-	return []write{{text: forgetMemory, args: []any{at.sequence, at.stream, c.id}}}
-}
-
-func (c callAccepted) writes(at place) []write {
-	return []write{{text: insertCall, args: []any{at.stream, c.key, c.name, c.operation, c.arguments, c.conversation, c.issuedBy}}}
-}
-
-func (c callEnded) writes(at place) []write {
-	var all []write
-	if c.phase != agent.Succeeded { // an ask that succeeds ends with its response
-		all = append(all, write{text: endMessages, args: []any{at.sequence, at.stream, c.key}})
-	}
-	return append(all,
-		write{text: replaceResult, args: []any{at.sequence, at.stream, c.key}},
-		write{text: insertResult, args: []any{at.sequence, at.time, string(c.phase), c.reason, c.status, c.text, at.stream, c.key}})
-}
 
 // batch is what a run of records does: the statements that write it, and the
 // heads that it leaves.

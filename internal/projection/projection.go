@@ -1,8 +1,10 @@
 // Package projection folds the journal into tables that context views are built
-// from: what was said (Message), what is remembered (Memory) and what came of
-// calls (Result). The tables stand in a SQLite file of their own, or in a schema of
-// the PostgreSQL database that holds the journal. They are disposable: drop them,
-// follow the journal from its beginning, and they are the same again.
+// from: what was said (Message) and what a model made of it (Summary), what is
+// remembered (Memory), what documents hold (Chunk), which commands are open
+// (Pending) and what came of calls (Result). The tables stand in a SQLite file of
+// their own, or in a schema of the PostgreSQL database that holds the journal. They
+// are disposable: drop them, follow the journal from its beginning, and they are
+// the same again.
 //
 // With PostgreSQL several processes share the tables, and each projects some
 // shards of the journal. A batch of records, what it changes, and the checkpoints
@@ -82,16 +84,87 @@ type Message struct {
 	Time     time.Time
 	Role     Role
 	Text     string
+	SaidBy   string // of a user's: who, if it was said
 	Command  string // key of the ask that it belongs to
 }
 
 // Memory is something that an agent remembers, in all its conversations.
 type Memory struct {
-	Sequence int64
-	Time     time.Time
-	ID       string
-	Kind     string
-	Content  string
+	Sequence   int64
+	Time       time.Time
+	ID         string
+	Kind       string
+	Content    string
+	Importance int       // 1 to 10
+	SaidBy     string    // empty: nobody said who
+	Expires    time.Time // it holds until before this time of the journal; zero: for good
+}
+
+// Chunk is a passage of a document that is in a collection.
+type Chunk struct {
+	Sequence   int64 // of the event that recorded it
+	Time       time.Time
+	Collection string
+	Document   string
+	Source     string // where it was read, for people
+	Digest     string // of the whole document and how it was split
+	Index      int    // in the document, from 0
+	Heading    string
+	Text       string
+}
+
+// Summary is a model's summary of what a stream held.
+type Summary struct {
+	Sequence     int64
+	Time         time.Time
+	Conversation string // of a conversation,
+	Collection   string // or of a collection of documents
+	Command      string // key of the command that asked for it
+	From, To     int64  // the sequences that it covers, both inclusive
+	Text         string
+}
+
+// Pending is a command that was accepted and has not ended.
+type Pending struct {
+	Sequence     int64 // of its acceptance
+	Time         time.Time
+	Command      string // the command's name
+	Key          string // the command's idempotency key
+	Type         agent.Type
+	Operation    string // with callAPI
+	Arguments    string // with callAPI: canonical JSON, bounded by MaxArguments
+	Conversation string // empty: the command was issued in none
+	IssuedBy     string // key of the ask that issued it; empty: a person or GitOps did
+}
+
+// Shelf is where a passage stands.
+type Shelf string
+
+// The shelves that can be searched.
+const (
+	Memories  Shelf = "memories"
+	Turns     Shelf = "turns"
+	Documents Shelf = "documents"
+)
+
+// Passage is a row that can be searched: a memory, a turn, or a chunk of a
+// document, with when it holds. Sequence, Shelf and Index name it; a turn that was
+// reopened and ended again is there once for each time, by Since.
+type Passage struct {
+	Shelf    Shelf
+	Sequence int64     // of the event that recorded it
+	Index    int       // of a chunk: in its document; otherwise 0
+	Since    int64     // it holds from this sequence on: of a turn, from when its ask ended; of a chunk, from when all of its document was there
+	Until    int64     // until before this one; 0: for good, as far as was looked
+	Time     time.Time // when it was recorded
+	Expires  time.Time // of a memory: it holds until before this time; zero: for good
+
+	Text       string
+	Name       string // of a memory its id, of a turn the key of its ask, of a chunk its document
+	Within     string // of a memory its kind, of a turn its conversation, of a chunk its collection
+	Speaker    string // of a memory who said it, of a turn who, or its role; of a chunk its headings
+	Source     string // of a turn its role, whoever says to be the agent; of a chunk where it was read
+	Importance int    // of a memory: 1 to 10
 }
 
 // Result is what came of a command that calls an API.

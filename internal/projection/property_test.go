@@ -7,6 +7,7 @@ import (
 	"flag"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -25,43 +26,107 @@ func TestMain(m *testing.M) {
 }
 
 // anyEvent adds to the log what may happen to an agent: a few streams, commands,
-// conversations and memories, so that they meet.
+// conversations, memories and documents, so that they meet.
 func anyEvent(t *rapid.T, log *memoryLog) {
 	name := rapid.SampledFrom([]string{"travel/a", "travel/b", "travel/a@2"}).Draw(t, "stream")
 	subject := rapid.SampledFrom([]string{"k1", "k2", "k3"}).Draw(t, "subject")
-	conversation := rapid.SampledFrom([]string{"", "ada", "bob"}).Draw(t, "conversation")
-	text := rapid.StringN(0, 8, -1).Draw(t, "text")
-	switch rapid.IntRange(0, 15).Draw(t, "event") {
-	case 0:
-		log.add(name, subject, agent.MessageReceived{Conversation: conversation, Text: text})
-	case 1:
-		log.add(name, subject, agent.ResponseGiven{Conversation: conversation, Text: text})
-	case 2, 3:
-		log.add(name, subject, agent.MemorySaved{ID: subject, Kind: conversation, Content: text})
-	case 4:
-		log.add(name, subject, agent.MemoryForgotten{ID: subject})
-	case 5, 6:
-		log.add(name, subject, accept(subject, conversation, callIntent("book", `{}`)))
-	case 7:
-		log.add(name, subject, accept(subject, conversation, agent.Intent{Type: agent.Ask, Payload: json.RawMessage(`{}`)}))
-	case 8:
-		log.add(name, subject, agent.AttemptSucceeded{Attempt: 1, Result: text})
-	case 9:
-		log.add(name, subject, agent.OutcomeLost{Reason: "Lost", Message: text})
-	case 10:
-		log.add(name, subject, agent.CommandFailed{Reason: "Failed", Message: text})
-	case 11:
-		log.add(name, subject, agent.DecisionMade{Step: 1})
-	case 12:
-		log.add(name, subject, agent.CommandReopened{Message: text})
-	case 13, 14:
-		outcome := rapid.SampledFrom([]agent.Settlement{agent.SettledSucceeded, agent.SettledFailed, agent.RunAgain}).Draw(t, "outcome")
-		log.add(name, subject, agent.OutcomeSettled{Outcome: outcome, Reason: text, By: "ada@example.com"})
-	case 15:
-		if rapid.IntRange(0, 9).Draw(t, "luck") == 0 {
-			log.raw(name, journal.Event{Type: "Unheard", Version: 1, Data: json.RawMessage(`{}`)})
-		}
+	draw := rapid.SampledFrom([]func(*rapid.T, string) []agent.Event{anyTurn, anyMemory, anyMemory, anyCommand, anyCommand, anyEnd, anyEnd, anyDocument, anySummary})
+	if rapid.IntRange(0, 60).Draw(t, "luck") == 31 { // rapid prefers small numbers
+		log.raw(name, journal.Event{Type: "Unheard", Version: 1, Data: json.RawMessage(`{}`)})
+		return
 	}
+	log.add(name, subject, draw.Draw(t, "event")(t, subject)...)
+}
+
+var (
+	anyConversation = rapid.SampledFrom([]string{"", "ada", "bob"})
+	anyCollection   = rapid.SampledFrom([]string{"rules", "menus"})
+	anyText         = rapid.StringN(0, 8, -1)
+)
+
+func anyTurn(t *rapid.T, _ string) []agent.Event {
+	conversation, text := anyConversation.Draw(t, "conversation"), anyText.Draw(t, "text")
+	return rapid.SampledFrom([][]agent.Event{
+		{agent.MessageReceived{Conversation: conversation, Text: text}},
+		{agent.MessageReceived{Conversation: conversation, Text: text, SaidBy: "eve"}},
+		{agent.ResponseGiven{Conversation: conversation, Text: text}},
+	}).Draw(t, "turn")
+}
+
+// anyMemory saves memories that expire after some events, and that supersede each other, in chains and by themselves.
+func anyMemory(t *rapid.T, _ string) []agent.Event {
+	ids := rapid.SampledFrom([]string{"m1", "m2", "m3", "m4"})
+	id := ids.Draw(t, "memory")
+	if rapid.IntRange(0, 4).Draw(t, "forget") == 0 {
+		return []agent.Event{agent.MemoryForgotten{ID: id}}
+	}
+	saved := agent.MemorySaved{ID: id, Kind: anyConversation.Draw(t, "kind"), Content: anyText.Draw(t, "content")}
+	if rapid.Bool().Draw(t, "of the second version") {
+		saved.Importance = rapid.IntRange(0, 10).Draw(t, "importance")
+		saved.SaidBy = anyText.Draw(t, "said by")
+		saved.Supersedes = rapid.SampledFrom([]string{"", "m1", "m2", "m3", "m4"}).Draw(t, "supersedes")
+		saved.TTL = rapid.SampledFrom([]time.Duration{0, time.Nanosecond, time.Second, 6 * time.Second, 30 * time.Second, time.Hour}).Draw(t, "ttl")
+	}
+	return []agent.Event{saved}
+}
+
+func anyCommand(t *rapid.T, subject string) []agent.Event {
+	conversation := anyConversation.Draw(t, "conversation")
+	return []agent.Event{rapid.SampledFrom([]agent.CommandAccepted{
+		accept(subject, conversation, callIntent("book", `{}`)),
+		accept(subject, conversation, agent.Intent{Type: agent.Ask, Payload: json.RawMessage(`{}`)}),
+		accept(subject, "", agent.Intent{Type: agent.Summarize, Payload: json.RawMessage(`{}`)}),
+	}).Draw(t, "command")}
+}
+
+// anyEnd is what may become of a command.
+func anyEnd(t *rapid.T, _ string) []agent.Event {
+	text := anyText.Draw(t, "text")
+	outcome := rapid.SampledFrom([]agent.Settlement{agent.SettledSucceeded, agent.SettledFailed, agent.RunAgain})
+	return []agent.Event{rapid.SampledFrom([]agent.Event{
+		agent.AttemptSucceeded{Attempt: 1, Result: text},
+		agent.CommandSucceeded{Message: text},
+		agent.OutcomeLost{Reason: "Lost", Message: text},
+		agent.CommandFailed{Reason: "Failed", Message: text},
+		agent.CommandCancelled{Reason: "Cancelled", Message: text},
+		agent.CommandRefused{Reason: "Refused", Message: text},
+		agent.DecisionMade{Step: 1},
+		agent.CommandReopened{Message: text},
+		agent.CommandReopened{Message: text},
+		agent.OutcomeSettled{Outcome: outcome.Draw(t, "outcome"), Reason: text, By: "ada@example.com"},
+		agent.OutcomeSettled{Outcome: outcome.Draw(t, "outcome"), Reason: text, By: "ada@example.com"},
+	}).Draw(t, "end")}
+}
+
+// anyDocument is an indexing, whose parts are one append, or a removal.
+func anyDocument(t *rapid.T, _ string) []agent.Event {
+	collection := anyCollection.Draw(t, "collection")
+	names := rapid.SampledFrom([]string{"a.md", "b.md", "c.md"})
+	if rapid.IntRange(0, 3).Draw(t, "remove") == 0 {
+		return []agent.Event{agent.DocumentsRemoved{Collection: collection, Documents: rapid.SliceOfN(names, 0, 3).Draw(t, "documents")}}
+	}
+	document, digest, parts := names.Draw(t, "document"), anyText.Draw(t, "digest"), rapid.IntRange(1, 3).Draw(t, "parts")
+	var all []agent.Event
+	for part := range parts {
+		var chunks []agent.Chunk
+		for range rapid.IntRange(0, 2).Draw(t, "chunks") {
+			chunks = append(chunks, agent.Chunk{Heading: anyText.Draw(t, "heading"), Text: anyText.Draw(t, "text")})
+		}
+		all = append(all, agent.DocumentIndexed{
+			Collection: collection, Document: document, Source: "inline", Digest: digest, Part: part + 1, Parts: parts, Chunks: chunks,
+		})
+	}
+	return all
+}
+
+func anySummary(t *rapid.T, _ string) []agent.Event {
+	written := agent.SummaryWritten{Attempt: 1, From: 1, To: rapid.Int64Range(1, 9).Draw(t, "to"), Text: anyText.Draw(t, "text")}
+	if rapid.Bool().Draw(t, "of a collection") {
+		written.Collection = anyCollection.Draw(t, "collection")
+	} else {
+		written.Conversation = rapid.SampledFrom([]string{"ada", "bob"}).Draw(t, "conversation")
+	}
+	return []agent.Event{written}
 }
 
 // A projection that was made in random batches, closed, killed and opened again

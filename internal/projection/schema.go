@@ -9,11 +9,14 @@ import (
 
 // schemaVersion counts the changes of the schema below and of what fold makes of
 // an event. Tables of another version are dropped, and made anew.
-const schemaVersion = 2
+const schemaVersion = 3
 
 // tables is written whole, in the words of SQLite; see portable. A row holds from
-// its sequence on (a message from since on), until the one in reopened, forgotten
-// or replaced, 0 for ever.
+// since on, if it has that, else from its sequence on; and until before the
+// sequence in until (of a message: in reopened), 0 for ever. A since of 0 says
+// that it does not hold yet.
+//
+// The columns of an index end with those that a read asks a range of, or its order.
 const tables = `
 CREATE TABLE edict_projection (
 	version INTEGER NOT NULL
@@ -40,46 +43,101 @@ CREATE TABLE stops (
 CREATE TABLE messages (
 	stream       INTEGER NOT NULL,
 	conversation TEXT NOT NULL,
-	since        INTEGER NOT NULL DEFAULT 0, -- when its ask ended; 0: it has not
+	since        INTEGER NOT NULL DEFAULT 0, -- when its ask ended
 	sequence     INTEGER NOT NULL,
-	reopened     INTEGER NOT NULL DEFAULT 0, -- when its ask went on
+	reopened     INTEGER NOT NULL DEFAULT 0, -- when its ask went on, and it ceased to hold
 	time         INTEGER NOT NULL,
 	role         TEXT NOT NULL,
 	text         TEXT NOT NULL,
+	saidBy       TEXT NOT NULL,
 	command      TEXT NOT NULL,
 	PRIMARY KEY (stream, conversation, since, sequence)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX messages_by_command ON messages (stream, command);
+CREATE INDEX messages_by_since ON messages (stream, since) WHERE since > 0;
+CREATE INDEX messages_by_reopened ON messages (stream, reopened) WHERE reopened > 0;
 
 CREATE TABLE memories (
-	stream    INTEGER NOT NULL,
-	sequence  INTEGER NOT NULL,
-	forgotten INTEGER NOT NULL DEFAULT 0,
-	time      INTEGER NOT NULL,
-	id        TEXT NOT NULL,
-	kind      TEXT NOT NULL,
-	content   TEXT NOT NULL,
+	stream     INTEGER NOT NULL,
+	sequence   INTEGER NOT NULL,
+	until      INTEGER NOT NULL DEFAULT 0, -- when it was forgotten or superseded
+	time       INTEGER NOT NULL,
+	expires    INTEGER NOT NULL, -- the time that it holds until before; 0: for good
+	id         TEXT NOT NULL,
+	kind       TEXT NOT NULL,
+	content    TEXT NOT NULL,
+	importance INTEGER NOT NULL,
+	saidBy     TEXT NOT NULL,
 	PRIMARY KEY (stream, sequence)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX memories_by_kind ON memories (stream, kind, sequence);
-CREATE INDEX memories_by_id ON memories (stream, id) WHERE forgotten = 0;
+CREATE INDEX memories_by_until ON memories (stream, until, expires, sequence);
+CREATE INDEX memories_by_kind ON memories (stream, kind, until, expires, sequence);
+CREATE INDEX memories_by_id ON memories (stream, id) WHERE until = 0;
 
-CREATE TABLE calls (
+CREATE TABLE documents (
+	stream     INTEGER NOT NULL,
+	sequence   INTEGER NOT NULL, -- of its first part
+	since      INTEGER NOT NULL DEFAULT 0, -- when its last part was there
+	until      INTEGER NOT NULL DEFAULT 0, -- when it was removed, or indexed anew
+	collection TEXT NOT NULL,
+	document   TEXT NOT NULL,
+	source     TEXT NOT NULL,
+	digest     TEXT NOT NULL,
+	chunks     INTEGER NOT NULL DEFAULT 0, -- of the parts that are there, but the last
+	PRIMARY KEY (stream, sequence)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX documents_by_name ON documents (stream, collection, document) WHERE until = 0;
+CREATE INDEX documents_by_since ON documents (stream, since);
+CREATE INDEX documents_by_until ON documents (stream, until, since);
+CREATE INDEX documents_by_collection ON documents (stream, collection, until, since);
+
+CREATE TABLE chunks (
+	stream   INTEGER NOT NULL,
+	document INTEGER NOT NULL, -- its sequence
+	number   INTEGER NOT NULL, -- in the document, from 0
+	sequence INTEGER NOT NULL,
+	time     INTEGER NOT NULL,
+	heading  TEXT NOT NULL,
+	text     TEXT NOT NULL,
+	PRIMARY KEY (stream, document, number)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE summaries (
+	stream       INTEGER NOT NULL,
+	conversation TEXT NOT NULL,
+	collection   TEXT NOT NULL,
+	sequence     INTEGER NOT NULL,
+	time         INTEGER NOT NULL,
+	command      TEXT NOT NULL,
+	first        INTEGER NOT NULL, -- sequence that it covers
+	last         INTEGER NOT NULL, -- likewise
+	text         TEXT NOT NULL,
+	PRIMARY KEY (stream, conversation, collection, sequence)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX summaries_by_sequence ON summaries (stream, sequence);
+
+CREATE TABLE commands (
 	stream       INTEGER NOT NULL,
 	key          TEXT NOT NULL,
+	reopened     INTEGER NOT NULL DEFAULT 0, -- when it went on, and this row began; 0: with its acceptance
+	until        INTEGER NOT NULL DEFAULT 0, -- when it ended
+	sequence     INTEGER NOT NULL, -- of its acceptance
+	time         INTEGER NOT NULL,
 	name         TEXT NOT NULL,
+	type         TEXT NOT NULL,
 	operation    TEXT NOT NULL,
 	arguments    TEXT NOT NULL,
 	conversation TEXT NOT NULL,
 	issuedBy     TEXT NOT NULL,
-	PRIMARY KEY (stream, key)
+	PRIMARY KEY (stream, key, reopened)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX commands_by_until ON commands (stream, conversation, until, sequence);
 
 CREATE TABLE results (
 	stream       INTEGER NOT NULL,
 	conversation TEXT NOT NULL,
 	sequence     INTEGER NOT NULL,
-	replaced     INTEGER NOT NULL DEFAULT 0,
+	until        INTEGER NOT NULL DEFAULT 0, -- when another replaced it
 	time         INTEGER NOT NULL,
 	key          TEXT NOT NULL,
 	phase        TEXT NOT NULL,
@@ -88,7 +146,7 @@ CREATE TABLE results (
 	text         TEXT NOT NULL,
 	PRIMARY KEY (stream, conversation, sequence)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX results_by_key ON results (stream, key) WHERE replaced = 0;
+CREATE INDEX results_by_key ON results (stream, key) WHERE until = 0;
 `
 
 // The streams are numbered, for short rows. A number is never used again, also

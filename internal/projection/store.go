@@ -15,6 +15,7 @@ type Store struct {
 	db          database
 	heads       *heads
 	share       *share
+	times       *times
 	rebuilt     string
 	patrolEvery time.Duration
 
@@ -82,11 +83,15 @@ func openInFile(ctx context.Context, path string, log Log, options Options) (*St
 // Rebuilt returns why Open dropped what it found, empty if it did not.
 func (s *Store) Rebuilt() string { return s.rebuilt }
 
-func load(ctx context.Context, db database, log Log, options Options) (*Store, error) {
-	s := &Store{
-		log: log, options: options, db: db, heads: newHeads(), share: newShare(), patrolEvery: patrolEvery,
+func newStore(db database, log Log, options Options) *Store {
+	return &Store{
+		log: log, options: options, db: db, heads: newHeads(), share: newShare(), times: newTimes(), patrolEvery: patrolEvery,
 		course: course{adopted: map[int]bool{}}, closed: make(chan struct{}),
 	}
+}
+
+func load(ctx context.Context, db database, log Log, options Options) (*Store, error) {
+	s := newStore(db, log, options)
 	err := s.prepare(ctx)
 	for tries := 1; err != nil && db.passing(err) && tries < 3; tries++ { // a reader may have been in its way
 		err = s.prepare(ctx)

@@ -105,3 +105,15 @@ func explain(err error, c *pgx.ConnConfig) error {
 	}
 	return err
 }
+
+// explainToReader says what a role lacks that is to read alone.
+func explainToReader(err error, c *pgx.ConnConfig) error {
+	var failure *pgconn.PgError
+	if !errors.As(err, &failure) || failure.Code != "42501" {
+		return err
+	}
+	role := pgx.Identifier{c.User}.Sanitize()
+	// The failure itself is not wrapped, or the remedy would be that of a writer.
+	return fmt.Errorf("the role %q may not read the journal: as its owner run GRANT USAGE ON SCHEMA journal TO %s and "+
+		"GRANT SELECT ON ALL TABLES IN SCHEMA journal TO %s: %s", c.User, role, role, failure.Message)
+}

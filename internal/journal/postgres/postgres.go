@@ -41,6 +41,11 @@ const MaxName = 2048
 type Options struct {
 	// Clock tells the time of each append. Nil means time.Now.
 	Clock func() time.Time
+
+	// ReadOnly opens a handle that never writes: it leaves the schema as it is,
+	// and its sessions are read-only, so that a role that may only SELECT will do.
+	// Claim fails.
+	ReadOnly bool
 }
 
 // Journal is a handle on a journal in a PostgreSQL database. Open returns one.
@@ -88,8 +93,14 @@ func open(ctx context.Context, config *pgxpool.Config, opts Options) (*Journal, 
 	if opts.Clock == nil {
 		opts.Clock = time.Now
 	}
-	if err := prepare(ctx, config.ConnConfig); err != nil {
+	if err := prepare(ctx, config.ConnConfig, opts.ReadOnly); err != nil {
+		if opts.ReadOnly {
+			err = explainToReader(err, config.ConnConfig)
+		}
 		return nil, explain(err, config.ConnConfig)
+	}
+	if opts.ReadOnly {
+		config.ConnConfig.RuntimeParams["default_transaction_read_only"] = "on"
 	}
 	reads, err := newPool(ctx, config, readConnections)
 	if err != nil {

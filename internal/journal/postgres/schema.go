@@ -46,8 +46,8 @@ var knownVersion = sync.OnceValue(func() int64 {
 })
 
 // prepare makes sure that the server can hold a journal, and that the schema is
-// the one that this program uses.
-func prepare(ctx context.Context, config *pgx.ConnConfig) error {
+// the one that this program uses. Who only reads refuses an older one.
+func prepare(ctx context.Context, config *pgx.ConnConfig, readOnly bool) error {
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return err
@@ -61,6 +61,9 @@ func prepare(ctx context.Context, config *pgx.ConnConfig) error {
 		return err
 	}
 	if version < knownVersion() {
+		if readOnly {
+			return fmt.Errorf("its schema has version %d, and this program reads version %d: start the operator of this version first, which brings it up to date", version, knownVersion())
+		}
 		if err := migrate(ctx, conn, config); err != nil {
 			return err
 		}
