@@ -22,6 +22,7 @@ var categories = []string{1: "multi-hop", 2: "temporal", 3: "open-domain", 4: "s
 type conversation struct {
 	name      string
 	items     []retrieval.Item
+	ids       []string // of the items
 	questions []question
 }
 
@@ -98,8 +99,9 @@ func parse(name string, source []byte) (conversation, error) {
 			if turn.Caption != "" {
 				text += " [" + turn.Caption + "]"
 			}
-			c.items = append(c.items, retrieval.Item{ID: turn.ID, Text: text, Speaker: turn.Speaker, Time: began,
+			c.items = append(c.items, retrieval.Item{Text: text, Speaker: turn.Speaker, Time: began,
 				Conversation: name, Session: strconv.Itoa(session.Number), Position: position})
+			c.ids = append(c.ids, turn.ID)
 		}
 	}
 	for _, q := range d.Questions {

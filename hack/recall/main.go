@@ -2,16 +2,19 @@
 // conversations of LoCoMo (Maharana et al., "Evaluating Very Long-Term Conversational Memory of LLM Agents", ACL 2024,
 // https://github.com/snap-research/locomo), and prints tables in Markdown.
 //
-// Every turn of a conversation is an item with its speaker, the date of its session and the caption of its picture. For
-// each question with evidence, the share of its evidence turns among the first k hits is taken; the mean over questions
-// is the recall at k. A hit is one turn: neighbours change the order of turns, and a neighbour that is to be found is a
-// hit of its own, so k turns are k turns. Evidence that names no turn of the conversation counts as not found.
+// Every turn is journaled, with the date of its session as the time of its record, its speaker as who said it, and the
+// caption of its picture as part of its text. The journal is projected, and the questions are asked as a ContextView asks
+// them: of a view.Finder, in the conversation. For each question with evidence, the share of its evidence turns among the
+// first k that were found is taken; the mean over questions is the recall at k. What was found is one turn: a neighbour
+// that it would be read with is not counted, so k turns are k turns. Evidence that names no turn of the conversation
+// counts as not found.
 //
-// The context at k is the first k turns as they are printed in a prompt, "Speaker (date): text", against the whole
-// conversation printed so, by the o200k_base vocabulary.
+// The context at k is what a view of that many turns renders, against the whole conversation as lines of
+// "Speaker (date): text", in tokens of the o200k_base vocabulary.
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -46,19 +49,23 @@ func run(out io.Writer, args []string) error {
 	if err != nil {
 		return err
 	}
-	rows := rankings
-	if *all {
-		rows = slices.Concat(rankings, parts)
+	results, err := searched(context.Background(), conversations)
+	if err != nil {
+		return err
 	}
-	var results []result
-	for _, r := range rows {
+	if err := report(out, conversations, results); err != nil || !*all {
+		return err
+	}
+	fmt.Fprintf(out, "\nOver the turns alone, without a journal, one part after the other and each by itself:\n\n")
+	results = nil
+	for _, r := range slices.Concat(rankings, parts) {
 		one, err := measure(r, conversations)
 		if err != nil {
 			return err
 		}
 		results = append(results, one)
 	}
-	report(out, conversations, results)
+	table(out, results)
 	return nil
 }
 
@@ -74,28 +81,32 @@ func directory() string {
 	return filepath.Join(shared, "data", "locomo")
 }
 
-func report(out io.Writer, conversations []conversation, results []result) {
+func report(out io.Writer, conversations []conversation, results []result) error {
 	names := make([]string, len(conversations))
 	turns := 0
 	for i, c := range conversations {
 		names[i] = c.name
 		turns += len(c.items)
 	}
-	fmt.Fprintf(out, "Conversations %s: %d turns, %d questions with evidence.\n\n", strings.Join(names, ", "), turns,
+	_, err := fmt.Fprintf(out, "Conversations %s: %d turns, %d questions with evidence.\n\n", strings.Join(names, ", "), turns,
 		results[0].overall.questions)
-	header(out, "ranking", fmt.Sprintf("context at %d", contextDepth))
-	for _, r := range results {
-		fmt.Fprintf(out, "| %s |%s %.1f %% |\n", r.name, cells(r.overall), 100*r.context)
-	}
-	byDefault := results[len(rankings)-1]
-	fmt.Fprintf(out, "\nThe default by category:\n\n")
+	table(out, results)
+	fmt.Fprintf(out, "\nWhat views use, by category:\n\n")
 	header(out, "category", "questions")
 	for number, name := range categories {
-		share := byDefault.categories[number]
+		share := results[len(results)-1].categories[number]
 		if share.questions == 0 {
 			continue
 		}
 		fmt.Fprintf(out, "| %s |%s %d |\n", name, cells(share), share.questions)
+	}
+	return err
+}
+
+func table(out io.Writer, results []result) {
+	header(out, "ranking", fmt.Sprintf("context at %d", contextDepth))
+	for _, r := range results {
+		fmt.Fprintf(out, "| %s |%s %.1f %% |\n", r.name, cells(r.overall), 100*r.context)
 	}
 }
 

@@ -1,11 +1,8 @@
 package main
 
 import (
-	"time"
-
-	"github.com/tiktoken-go/tokenizer"
-
 	"github.com/edict-dev/edict/internal/retrieval"
+	"github.com/edict-dev/edict/internal/tokens"
 )
 
 // ranking is a way to order the turns for a question.
@@ -53,7 +50,7 @@ func with(change func(*retrieval.Config)) retrieval.Config {
 }
 
 func fusedWithRecency(x *retrieval.Index, hits []retrieval.Hit) []retrieval.Hit {
-	return retrieval.Fuse(hits, x.Recent(time.Time{}, 0))
+	return retrieval.Fuse(hits, retrieval.Recency{Snapshot: x.At(retrieval.Moment{})}.Rank(retrieval.Question{}, 0))
 }
 
 func distinct(x *retrieval.Index, hits []retrieval.Hit) []retrieval.Hit {
@@ -107,13 +104,15 @@ func measure(r ranking, conversations []conversation) (result, error) {
 		}
 		x := retrieval.New(c.items, r.config)
 		for _, q := range c.questions {
-			hits := x.Rank(retrieval.Question{Text: q.Text}, 0)
+			hits := retrieval.Lexical{Snapshot: x.At(retrieval.Moment{})}.Rank(retrieval.Question{Text: q.Text}, 0)
 			if r.join != nil {
 				hits = r.join(x, hits)
 			}
-			ranks := ranksOf(q.Evidence, c.items, hits)
-			one.overall.add(ranks)
-			one.categories[q.Category].add(ranks)
+			ids := make([]string, len(hits))
+			for i, hit := range hits {
+				ids[i] = c.ids[hit.Item]
+			}
+			one.add(q, ids)
 			one.context += contextShare(tokens, hits)
 		}
 	}
@@ -121,11 +120,18 @@ func measure(r ranking, conversations []conversation) (result, error) {
 	return one, nil
 }
 
+// add counts what was found for a question: turns by their ids, best first.
+func (r *result) add(q question, ids []string) {
+	ranks := ranksOf(q.Evidence, ids)
+	r.overall.add(ranks)
+	r.categories[q.Category].add(ranks)
+}
+
 // ranksOf returns the rank of each evidence turn, from 1; 0 for one that was not found.
-func ranksOf(evidence []string, items []retrieval.Item, hits []retrieval.Hit) []int {
+func ranksOf(evidence, ids []string) []int {
 	rank := map[string]int{}
-	for i, hit := range hits {
-		rank[items[hit.Item].ID] = i + 1
+	for i, id := range ids {
+		rank[id] = i + 1
 	}
 	ranks := make([]int, len(evidence))
 	for i, id := range evidence {
@@ -147,16 +153,18 @@ func contextShare(tokens []int, hits []retrieval.Hit) float64 {
 
 // count returns the tokens of each item as a prompt has it.
 func count(items []retrieval.Item) ([]int, error) {
-	codec, err := tokenizer.Get(tokenizer.O200kBase)
+	counter, err := tokens.New()
 	if err != nil {
 		return nil, err
 	}
-	tokens := make([]int, len(items))
+	each := make([]int, len(items))
 	for i, item := range items {
-		line := item.Speaker + " (" + item.Time.Format("2 January 2006") + "): " + item.Text + "\n"
-		if tokens[i], err = codec.Count(line); err != nil {
-			return nil, err
-		}
+		each[i] = counter.Count(line(item))
 	}
-	return tokens, nil
+	return each, nil
+}
+
+// line is a turn as a prompt has it.
+func line(item retrieval.Item) string {
+	return item.Speaker + " (" + item.Time.Format("2 January 2006") + "): " + item.Text + "\n"
 }

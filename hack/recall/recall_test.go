@@ -32,12 +32,15 @@ func TestTurnsBecomeItems(t *testing.T) {
 	}
 	may, june := time.Date(2023, 5, 8, 13, 56, 0, 0, time.UTC), time.Date(2023, 6, 27, 10, 37, 0, 0, time.UTC)
 	want := []retrieval.Item{
-		{ID: "D1:1", Speaker: "Ana", Text: "I bought a boat. [a photo of a red boat]", Time: may, Conversation: "harbour", Session: "1"},
-		{ID: "D1:2", Speaker: "Ben", Text: "Lovely!", Time: may, Conversation: "harbour", Session: "1", Position: 1},
-		{ID: "D2:1", Speaker: "Ben", Text: "Rain again.", Time: june, Conversation: "harbour", Session: "2"},
+		{Speaker: "Ana", Text: "I bought a boat. [a photo of a red boat]", Time: may, Conversation: "harbour", Session: "1"},
+		{Speaker: "Ben", Text: "Lovely!", Time: may, Conversation: "harbour", Session: "1", Position: 1},
+		{Speaker: "Ben", Text: "Rain again.", Time: june, Conversation: "harbour", Session: "2"},
 	}
 	if diff := cmp.Diff(want, c.items); diff != "" {
 		t.Errorf("items (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"D1:1", "D1:2", "D2:1"}, c.ids); diff != "" {
+		t.Errorf("their ids (-want +got):\n%s", diff)
 	}
 	if len(c.questions) != 2 {
 		t.Errorf("%d questions have evidence, not 2", len(c.questions))
@@ -71,8 +74,7 @@ func TestRecallIsTheShareOfEvidenceAmongTheFirst(t *testing.T) {
 }
 
 func TestEvidenceThatIsNoTurnIsNotFound(t *testing.T) {
-	items := []retrieval.Item{{ID: "a"}, {ID: "b"}, {ID: "c"}}
-	got := ranksOf([]string{"a", "b", "z"}, items, []retrieval.Hit{{Item: 1}, {Item: 0}})
+	got := ranksOf([]string{"a", "b", "z"}, []string{"b", "a"})
 	if diff := cmp.Diff([]int{2, 1, 0}, got); diff != "" {
 		t.Errorf("ranks (-want +got):\n%s", diff)
 	}
@@ -97,9 +99,16 @@ func TestReport(t *testing.T) {
 			t.Errorf("the report lacks %q:\n%s", line, out.String())
 		}
 	}
+	var names []string
 	for _, r := range append(rankings, parts...) {
-		if !strings.Contains(out.String(), "| "+r.name+" | 75.0 |") {
-			t.Errorf("the report lacks %q, or it found something else:\n%s", r.name, out.String())
+		names = append(names, r.name)
+	}
+	for _, s := range searches {
+		names = append(names, s.name)
+	}
+	for _, name := range names {
+		if !strings.Contains(out.String(), "| "+name+" | 75.0 |") {
+			t.Errorf("the report lacks %q, or it found something else:\n%s", name, out.String())
 		}
 	}
 }

@@ -14,18 +14,23 @@ import (
 // analyser turns text into the terms that items and questions are compared by.
 type analyser struct {
 	irregular bool
+	// bases remembers the base of words, where it is not nil: stemming is most of the work.
+	bases map[string]string
 }
+
+// maxBases is how many words an analyser remembers: more than a language is mostly spoken with.
+const maxBases = 1 << 16
 
 // longestWord bounds what is stemmed: the longest words of English have fewer letters, and stemming takes longer than a
 // word is long.
 const longestWord = 64
 
-// terms returns the terms of a text in order: words without case, accents and endings; numbers as they are written,
+// terms returns the terms of the words of a text in order: words without case, accents and endings; numbers as they are written,
 // without the commas of thousands; dates like 2023-05-08 as the words of "8 May 2023"; a word with a hyphen as its parts
 // and as one word. Words that say nothing of what a text is about are left out, unless that would leave nothing.
-func (a analyser) terms(text string) []string {
+func (a analyser) terms(words []string) []string {
 	var terms, stopped []string
-	for _, word := range spoken(text) {
+	for _, word := range words {
 		if stopWords[word] {
 			stopped = append(stopped, word)
 			continue
@@ -109,15 +114,27 @@ func (a analyser) base(word string) string {
 	if isDigit(rune(word[0])) || len(word) > longestWord {
 		return word
 	}
-	if base, is := irregular[word]; is && a.irregular {
-		word = base
+	if base, known := a.bases[word]; known {
+		return base
 	}
-	return english.Stem(word, true)
+	base := word
+	if regular, is := irregular[word]; is && a.irregular {
+		base = regular
+	}
+	base = english.Stem(base, true)
+	if a.bases != nil && len(a.bases) < maxBases {
+		a.bases[word] = base
+	}
+	return base
 }
 
 // spoken returns the words of a text without case and accents, stop words included. Characters of scripts that write no
 // spaces are words of their own.
 func spoken(text string) []string {
+	text = strings.ToValidUTF8(text, " ")
+	if !norm.NFKD.IsNormalString(text) {
+		text = norm.NFKD.String(text)
+	}
 	var words []string
 	var word strings.Builder
 	end := func() {
@@ -126,8 +143,10 @@ func spoken(text string) []string {
 		}
 		word.Reset()
 	}
-	for _, r := range norm.NFKD.String(strings.ToValidUTF8(text, " ")) {
+	for _, r := range text {
 		switch {
+		case 'a' <= r && r <= 'z', isDigit(r):
+			word.WriteByte(byte(r))
 		case unicode.Is(unicode.Mn, r): // the accent of the letter before
 		case unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana):
 			end()

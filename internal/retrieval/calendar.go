@@ -20,6 +20,22 @@ var (
 		between through`)
 )
 
+// openers are the words, besides those that begin with a digit, that the name of a time can begin with.
+var openers = func() map[string]bool {
+	set := setOf("today tonight yesterday tomorrow few several couple")
+	addKeys(set, months)
+	addKeys(set, weekdays)
+	addKeys(set, steps)
+	addKeys(set, counts)
+	return set
+}()
+
+func addKeys[V any](set map[string]bool, of map[string]V) {
+	for word := range of {
+		set[word] = true
+	}
+}
+
 // dayNumber returns the day of a month that a word is, or 0.
 func dayNumber(word string) int {
 	if digits := ordinal(word); digits != "" {

@@ -31,19 +31,19 @@ var (
 	durations       = []string{"how many days", "how many weeks", "how many months", "how many years", "how many hours"}
 )
 
-// mentions returns aTime and aNumber if the text mentions such.
-func mentions(text string) []string {
+// mentions returns aTime and aNumber if the words of a text mention such.
+func mentions(words []string) []string {
 	time, number := false, false
-	for _, word := range spoken(text) {
+	for _, word := range words {
 		time = time || timeWords[word] || yearOf(word) > 0
 		number = number || numberWords[word] || isDigit(rune(word[0]))
 	}
 	return kinds(time, number)
 }
 
-// expects returns aTime and aNumber if the question asks for such.
-func expects(question string) []string {
-	words := " " + strings.Join(spoken(question), " ") + " "
+// expects returns aTime and aNumber if the words of a question ask for such.
+func expects(question []string) []string {
+	words := " " + strings.Join(question, " ") + " "
 	has := func(phrases []string) bool {
 		for _, phrase := range phrases {
 			if strings.Contains(words, " "+phrase+" ") {

@@ -2,7 +2,6 @@ package retrieval
 
 import (
 	"cmp"
-	"math"
 	"slices"
 )
 
@@ -16,35 +15,38 @@ const (
 )
 
 // expand adds the terms that tell the first hits from the rest, by Robertson's offer weight: the number of those hits
-// that have the term, times its relevance weight. Terms that only one of them has are left out.
-func (x *Index) expand(terms []weighted, first []Hit) []weighted {
-	known := map[int]bool{}
+// that have the term, times its relevance weight, equal ones in the order in which the hits have them. Terms that only
+// one of them has are left out.
+func (s *Snapshot) expand(terms []weighted, first []Hit) []weighted {
+	known := map[int32]bool{}
 	for _, w := range terms {
 		known[w.term] = true
 	}
-	relevant := map[int]int{}
+	relevant := map[int32]int{}
+	var found []int32
 	for _, hit := range first {
-		seen := map[int]bool{}
-		for _, t := range x.words[hit.Item] {
+		seen := map[int32]bool{}
+		for _, t := range s.index.words[hit.Item] {
 			if !seen[t] && !known[t] {
-				relevant[t]++
+				if relevant[t]++; relevant[t] == 1 {
+					found = append(found, t)
+				}
 			}
 			seen[t] = true
 		}
 	}
 	type offer struct {
-		term   int
+		term   int32
 		weight float64
 	}
 	var offers []offer
-	for t, r := range relevant {
-		if r > 1 {
-			offers = append(offers, offer{t, float64(r) * relevance(r, len(first), len(x.texts[t]), len(x.items))})
+	for _, t := range found {
+		if r := relevant[t]; r > 1 {
+			weight := relevance(r, len(first), s.holding(s.index.texts[t]), len(s.order))
+			offers = append(offers, offer{t, float64(r) * weight})
 		}
 	}
-	slices.SortFunc(offers, func(a, b offer) int {
-		return cmp.Or(cmp.Compare(b.weight, a.weight), cmp.Compare(a.term, b.term))
-	})
+	slices.SortStableFunc(offers, func(a, b offer) int { return cmp.Compare(b.weight, a.weight) })
 	expanded := slices.Clone(terms)
 	for _, o := range offers[:min(added, len(offers))] {
 		expanded = append(expanded, weighted{term: o.term, weight: addedWeight})
@@ -56,5 +58,5 @@ func (x *Index) expand(terms []weighted, first []Hit) []weighted {
 func relevance(r, relevant, n, all int) float64 {
 	with, without := float64(r)+0.5, float64(relevant-r)+0.5
 	otherWith, otherWithout := float64(n-r)+0.5, float64(all-n-relevant+r)+0.5
-	return math.Log(with * otherWithout / (without * otherWith))
+	return ln(with * otherWithout / (without * otherWith))
 }

@@ -16,33 +16,20 @@ type Period struct {
 // millisecond.
 type span struct {
 	from, to int64
-	item     int
+	item     int32
 }
 
-func spanOf(p Period, item int) span { return span{from: p.From.Unix(), to: p.To.Unix(), item: item} }
+func spanOf(p Period, item int32) span { return span{from: p.From.Unix(), to: p.To.Unix(), item: item} }
 
-// askedPeriods resolves the question's time words.
-func (x *Index) askedPeriods(q Question) []Period {
-	return Periods(q.Text, x.now(q))
-}
-
-// now is what the question counts from.
-func (x *Index) now(q Question) time.Time {
-	if q.Now.IsZero() {
-		return x.newest
-	}
-	return q.Now
-}
-
-// within lists the items that speak of a period: said in it, or naming a time that overlaps it. The period is then scored
+// during lists the items that speak of a period: said in it, or naming a time that overlaps it. The period is then scored
 // as a term that these items have, so that one which most items lie in tells as little as a word that most of them have.
-func (x *Index) within(p Period) []posting {
+func (s *Snapshot) during(p Period) []posting {
 	asked := spanOf(p, 0)
 	var list []posting
-	for _, s := range x.spans {
-		again := len(list) > 0 && list[len(list)-1].item == s.item
-		if s.from < asked.to && asked.from < s.to && !again {
-			list = append(list, posting{item: s.item, count: 1})
+	for _, span := range s.index.spans {
+		again := len(list) > 0 && list[len(list)-1].item == span.item
+		if span.from < asked.to && asked.from < span.to && !again {
+			list = append(list, posting{item: span.item, count: 1})
 		}
 	}
 	return list
@@ -57,13 +44,13 @@ const maxPeriods = 32
 // nearest to now. What is vague stays wide: "a few weeks ago" is the weeks from the fourth to the second before. Where
 // now is the zero time, only what has a year is resolved.
 func Periods(text string, now time.Time) []Period {
-	periods, _ := resolve(text, now)
+	periods, _ := resolve(spoken(text), now)
 	return periods
 }
 
-// resolve returns the times that a text names, and the words that name none.
-func resolve(text string, now time.Time) (periods []Period, rest []string) {
-	r := timeReader{words: splitDates(spoken(text)), now: now}
+// resolve returns the times that the words of a text name, and the words that name none.
+func resolve(words []string, now time.Time) (periods []Period, rest []string) {
+	r := timeReader{words: splitDates(words), now: now}
 	last := 0 // the word after the last period
 	for r.at < len(r.words) && len(periods) < maxPeriods {
 		p, used := r.next()
@@ -91,7 +78,11 @@ func splitDates(words []string) []string {
 			split = append(split, word)
 			continue
 		}
-		split = append(split, strings.Split(word, ",")...)
+		for _, part := range strings.Split(word, ",") {
+			if part = strings.TrimFunc(part, isConnector); part != "" {
+				split = append(split, part)
+			}
+		}
 	}
 	return split
 }
@@ -139,6 +130,9 @@ func (r *timeReader) word(n int) string {
 
 // next returns the time that is named at the current word, and how many words name it; 0 if none does.
 func (r *timeReader) next() (Period, int) {
+	if word := r.word(0); !isDigit(rune(word[0])) && !openers[word] {
+		return Period{}, 0
+	}
 	readers := []func() (Period, int){r.date, r.month, r.year, r.named, r.relative, r.weekday, r.ago}
 	if r.now.IsZero() {
 		readers = readers[:3]

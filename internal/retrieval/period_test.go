@@ -118,7 +118,7 @@ func TestPeriodsAreInTheLocationOfNow(t *testing.T) {
 }
 
 func TestTheWordsThatNameNoTimeAreLeft(t *testing.T) {
-	_, rest := resolve("Where did Ana sail on 8 May 2023 and last week?", wednesday)
+	_, rest := resolve(spoken("Where did Ana sail on 8 May 2023 and last week?"), wednesday)
 	if got := strings.Join(rest, " "); got != "where did ana sail on and" {
 		t.Errorf("left are %q", got)
 	}

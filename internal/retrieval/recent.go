@@ -1,31 +1,63 @@
 package retrieval
 
-import (
-	"math"
-	"time"
-)
+import "time"
 
 // halfLife is the age at which an item counts half: a week is a span that people plan and remember by. It decides how
 // fast importance is outweighed by age, not which of two equally important items is first.
 const halfLife = 7 * 24 * time.Hour
 
-// Recent ranks all items by recency times importance: 2^(-age/week) · (1 + importance), so that an item of no importance
+// Recency ranks all items by recency times importance: 2^(-age/week) · (1 + importance), so that an item of no importance
 // is still found and the most important one counts double. What is dated after now counts as of now; what has no date
-// ranks last, by importance. The zero now is the time of the newest item. Of the ranking, the first limit items are
-// returned, or all for a limit of 0.
-func (x *Index) Recent(now time.Time, limit int) []Hit {
-	if now.IsZero() {
-		now = x.newest
-	}
-	scores := make([]float64, len(x.items))
-	for i, item := range x.items {
-		// What is very old, or of unknown age, stays in the ranking.
-		recency := 0x1p-1000
-		if !item.Time.IsZero() {
-			age := max(0, now.Sub(item.Time))
-			recency = max(recency, math.Exp2(-float64(age)/float64(halfLife)))
+// ranks last, by importance. It does not read the question.
+type Recency struct{ *Snapshot }
+
+// Rank implements Ranker.
+func (r Recency) Rank(_ Question, limit int) []Hit {
+	first := selection{limit: limit}
+	oldest := int64(never) // an age from which on nothing is among the first
+	for p := len(r.order) - 1; p >= 0; p-- {
+		i := r.order[p]
+		age := r.age(i)
+		if age >= oldest {
+			continue
 		}
-		scores[i] = recency * (1 + min(1, max(0, item.Importance)))
+		score := recency(age) * (1 + r.index.entries[i].importance)
+		if score < first.floor {
+			continue
+		}
+		if first.add(Hit{Item: int(i), Score: score}) {
+			// Importance outweighs one half-life, and no more.
+			if worst := r.age(int32(first.hits[limit-1].Item)); worst < ancient {
+				oldest = min(oldest, worst+halfLife.Microseconds()+1)
+			}
+		}
 	}
-	return best(scores, limit)
+	return first.sorted()
+}
+
+// ancient is an age in microseconds beyond which all are of the same recency, so that what is very old, or of unknown age,
+// stays in the ranking.
+const ancient = 1000 * int64(halfLife/time.Microsecond)
+
+// age is that of an item in microseconds.
+func (s *Snapshot) age(item int32) int64 {
+	said := s.index.lives[item].said
+	if said == unknown {
+		return ancient
+	}
+	return min(ancient, max(0, s.micros-said))
+}
+
+func recency(age int64) float64 { return halved(float64(age) / float64(halfLife.Microseconds())) }
+
+// Latest ranks all items by the sequence that they hold from, the latest first. It does not read the question.
+type Latest struct{ *Snapshot }
+
+// Rank implements Ranker.
+func (l Latest) Rank(_ Question, limit int) []Hit {
+	scores := make([]float64, len(l.order))
+	for p, i := range l.order {
+		scores[p] = float64(l.index.lives[i].since + 1) // a score of 0 is no hit
+	}
+	return best(scores, l.order, limit)
 }

@@ -1,11 +1,9 @@
 package retrieval
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -26,10 +24,17 @@ func TestBM25AsComputedByHand(t *testing.T) {
 		{Item: 0, Score: math.Log(1.6)*4.4/3.65 + math.Log(8.0/3)*2.2/2.65},
 		{Item: 1, Score: math.Log(1.6) * 2.2 / 1.75},
 	}
-	got := New(items, Config{}).Rank(Question{Text: "Which harbour has the boats?"}, 0)
+	got := rank(New(items, Config{}), Question{Text: "Which harbour has the boats?"}, 0)
 	if diff := cmp.Diff(want, got, near); diff != "" {
 		t.Errorf("hits (-want +got):\n%s", diff)
 	}
+}
+
+// rank asks of all items.
+func rank(x *Index, q Question, limit int) []Hit { return Lexical{x.At(Moment{})}.Rank(q, limit) }
+
+func recent(x *Index, now time.Time) []Hit {
+	return Recency{x.At(Moment{Now: now})}.Rank(Question{}, 0)
 }
 
 var near = cmp.Comparer(func(a, b float64) bool { return math.Abs(a-b) < 1e-12 })
@@ -42,7 +47,7 @@ func TestANeighbourIsReadAtHalfWeightBeforeItSaturates(t *testing.T) {
 		return math.Log(1.2) * 1.5 * 2.2 / (1.5 + 1.2*(0.25+0.75*length/2.25))
 	}
 	want := []Hit{{Item: 0, Score: window(2)}, {Item: 1, Score: window(2.5)}}
-	got := New(items, Config{Neighbours: 1}).Rank(Question{Text: "boat"}, 0)
+	got := rank(New(items, Config{Neighbours: 1}), Question{Text: "boat"}, 0)
 	if diff := cmp.Diff(want, got, near); diff != "" {
 		t.Errorf("hits (-want +got):\n%s", diff)
 	}
@@ -59,7 +64,7 @@ func said(texts ...string) []Item {
 
 func found(x *Index, question string) []int {
 	var items []int
-	for _, hit := range x.Rank(Question{Text: question}, 0) {
+	for _, hit := range rank(x, Question{Text: question}, 0) {
 		items = append(items, hit.Item)
 	}
 	return items
@@ -179,7 +184,7 @@ func TestRecentWeighsAgeAndImportance(t *testing.T) {
 		{Text: "no date, important", Importance: 1},
 	}, Default())
 	var got []int
-	for _, hit := range x.Recent(time.Time{}, 0) {
+	for _, hit := range recent(x, time.Time{}) {
 		got = append(got, hit.Item)
 	}
 	if want := []int{2, 3, 4, 1, 6, 0, 5}; !slices.Equal(got, want) {
@@ -227,7 +232,7 @@ func TestOddInputIsAnsweredInTime(t *testing.T) {
 		"times":       strings.Repeat("two weeks before last Friday ", 4_000),
 	} {
 		began := time.Now()
-		for _, hit := range x.Rank(Question{Text: question}, 0) {
+		for _, hit := range rank(x, Question{Text: question}, 0) {
 			if !(hit.Score > 0) || math.IsInf(hit.Score, 0) {
 				t.Errorf("%s: score %v", name, hit.Score)
 			}
@@ -255,7 +260,7 @@ func TestALongQuestionIsAskedByItsRarestTerms(t *testing.T) {
 		items = append(items, Item{Text: "word"})
 	}
 	x := New(items, Config{})
-	terms := x.asked(Question{Text: question.String()})
+	terms, _ := x.At(Moment{}).asked(Question{Text: question.String()})
 	if len(terms) != maxTerms {
 		t.Fatalf("%d terms are asked for, not %d", len(terms), maxTerms)
 	}
@@ -268,9 +273,9 @@ func TestTheSameItemsAndQuestionGiveTheSameOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		items := anyItems().Draw(t, "items")
 		q := Question{Text: anyText().Draw(t, "question")}
-		first := New(items, everything).Rank(q, 0)
+		first := rank(New(items, everything), q, 0)
 		for range 3 {
-			if diff := cmp.Diff(first, New(items, everything).Rank(q, 0)); diff != "" {
+			if diff := cmp.Diff(first, rank(New(items, everything), q, 0)); diff != "" {
 				t.Fatalf("another index answers otherwise:\n%s", diff)
 			}
 		}
@@ -281,8 +286,8 @@ func TestARankingHasEachItemAtMostOnceBestFirst(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		items := anyItems().Draw(t, "items")
 		x := New(items, everything)
-		lexical := x.Rank(Question{Text: anyText().Draw(t, "question")}, 0)
-		recent := x.Recent(wednesday, 0)
+		lexical := rank(x, Question{Text: anyText().Draw(t, "question")}, 0)
+		recent := recent(x, wednesday)
 		fused := Fuse(lexical, recent)
 		if len(recent) != len(items) || len(fused) != len(items) {
 			t.Fatalf("%d recent and %d fused of %d items", len(recent), len(fused), len(items))
@@ -306,9 +311,34 @@ func TestALimitedRankingIsTheBeginningOfTheWholeOne(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		scores := rapid.SliceOf(rapid.Map(rapid.IntRange(-1, 5), func(n int) float64 { return float64(n) })).Draw(t, "scores")
 		limit := rapid.IntRange(1, 10).Draw(t, "limit")
-		whole := best(scores, 0)
-		if diff := cmp.Diff(whole[:min(limit, len(whole))], best(scores, limit)); diff != "" {
+		order := make([]int32, len(scores))
+		for i, item := range rand.Perm(len(scores)) {
+			order[i] = int32(item)
+		}
+		whole := best(scores, order, 0)
+		if diff := cmp.Diff(whole[:min(limit, len(whole))], best(scores, order, limit)); diff != "" {
 			t.Fatalf("the first %d of %v (-want +got):\n%s", limit, scores, diff)
+		}
+	})
+}
+
+func TestTheMostRecentAreTheBeginningOfAllByRecency(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		items := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Item {
+			item := Item{Importance: rapid.SampledFrom([]float64{0, 0.5, 1}).Draw(t, "importance")}
+			if days := rapid.SampledFrom([]int{0, 1, 6, 7, 8, 14, 15, 6_993, 7_000, 7_001, 9_000, -1}).Draw(t, "days"); days >= 0 {
+				item.Time = wednesday.AddDate(0, 0, -days)
+			}
+			return item
+		}), 0, 40).Draw(t, "items")
+		limit := rapid.IntRange(1, 4).Draw(t, "limit")
+		s := New(items, Config{}).At(Moment{Now: wednesday})
+		whole := Recency{s}.Rank(Question{}, 0)
+		if len(whole) != len(items) {
+			t.Fatalf("%d of %d items are ranked", len(whole), len(items))
+		}
+		if diff := cmp.Diff(whole[:min(limit, len(whole))], Recency{s}.Rank(Question{}, limit)); diff != "" {
+			t.Fatalf("the first %d (-of all +limited):\n%s", limit, diff)
 		}
 	})
 }
@@ -322,14 +352,16 @@ func TestAnotherConversationTakesNoNeighbours(t *testing.T) {
 		alone := everything
 		alone.Neighbours = 0
 		q := Question{Text: anyText().Draw(t, "question")}
-		if diff := cmp.Diff(New(items, alone).Rank(q, 0), New(items, everything).Rank(q, 0)); diff != "" {
+		if diff := cmp.Diff(rank(New(items, alone), q, 0), rank(New(items, everything), q, 0)); diff != "" {
 			t.Fatalf("neighbours were read across sessions:\n%s", diff)
 		}
 	})
 }
 
-func anyItems() *rapid.Generator[[]Item] {
-	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Item {
+func anyItems() *rapid.Generator[[]Item] { return rapid.SliceOfN(anyItem(), 0, 12) }
+
+func anyItem() *rapid.Generator[Item] {
+	return rapid.Custom(func(t *rapid.T) Item {
 		item := Item{
 			Text:       anyText().Draw(t, "text"),
 			Speaker:    rapid.SampledFrom([]string{"", "Ana", "Ben", "May"}).Draw(t, "speaker"),
@@ -341,28 +373,7 @@ func anyItems() *rapid.Generator[[]Item] {
 			item.Time = wednesday.AddDate(0, 0, rapid.IntRange(-400, 10).Draw(t, "day"))
 		}
 		return item
-	}), 0, 12)
-}
-
-// BenchmarkRank asks 100,000 items, of twenty words each as common as in a language: the n-th word 1/n as often as the first.
-func BenchmarkRank(b *testing.B) {
-	random := rand.New(rand.NewPCG(1, 2))
-	words := rand.NewZipf(random, 1.1, 2, 50_000)
-	sentence := func(n int) string {
-		var s strings.Builder
-		for range n {
-			fmt.Fprintf(&s, "w%d ", words.Uint64())
-		}
-		return s.String()
-	}
-	items := make([]Item, 100_000)
-	for i := range items {
-		items[i] = Item{Text: sentence(20), Session: strconv.Itoa(i / 20), Position: i, Time: wednesday.AddDate(0, 0, i/100)}
-	}
-	x := New(items, Default())
-	for b.Loop() {
-		x.Rank(Question{Text: sentence(8) + "last week"}, 100)
-	}
+	})
 }
 
 func FuzzRank(f *testing.F) {
@@ -370,11 +381,11 @@ func FuzzRank(f *testing.F) {
 	f.Add("\xff", "between 2023 and")
 	f.Fuzz(func(t *testing.T, text, question string) {
 		x := New(said(text, question, "boat"), everything)
-		for _, hit := range x.Rank(Question{Text: question}, 0) {
+		for _, hit := range rank(x, Question{Text: question}, 0) {
 			if !(hit.Score > 0) || math.IsInf(hit.Score, 0) {
 				t.Errorf("score %v", hit.Score)
 			}
 		}
-		x.Distinct(Fuse(x.Recent(wednesday, 0)), 3)
+		x.Distinct(Fuse(recent(x, wednesday)), 3)
 	})
 }
