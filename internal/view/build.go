@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/edict-dev/edict/internal/agent"
 	"github.com/edict-dev/edict/internal/fault"
@@ -18,6 +19,10 @@ type Reader interface {
 	Messages(ctx context.Context, of projection.Scope, conversation string) ([]projection.Message, error)
 	Memories(ctx context.Context, of projection.Scope, kinds ...string) ([]projection.Memory, error)
 	Results(ctx context.Context, of projection.Scope, conversation string) ([]projection.Result, error)
+	Chunks(ctx context.Context, of projection.Scope, collections ...string) ([]projection.Chunk, error)
+	Summaries(ctx context.Context, of projection.Scope, conversation, collection string) ([]projection.Summary, error)
+	Pending(ctx context.Context, of projection.Scope, conversation string) ([]projection.Pending, error)
+	Time(ctx context.Context, stream string, sequence int64) (time.Time, error)
 }
 
 // Request says which context is wanted.
@@ -33,17 +38,19 @@ type Request struct {
 // Builder builds contexts. Its methods may be called from any goroutine.
 type Builder struct {
 	reader Reader
+	finder Finder
 	tokens *tokens.Counter
 }
 
-// NewBuilder returns a builder that reads from reader. The first one of a process
-// takes some 60 ms, to read the vocabulary.
-func NewBuilder(reader Reader) (*Builder, error) {
+// NewBuilder returns a builder that reads from reader, and searches with finder;
+// without one every block shows the newest. The first builder of a process takes
+// some 60 ms, to read the vocabulary.
+func NewBuilder(reader Reader, finder Finder) (*Builder, error) {
 	counter, err := tokens.New()
 	if err != nil {
 		return nil, fmt.Errorf("read the token vocabulary: %w", err)
 	}
-	return &Builder{reader: reader, tokens: counter}, nil
+	return &Builder{reader: reader, finder: finder, tokens: counter}, nil
 }
 
 // Build returns the context that a request asks for.
@@ -60,29 +67,18 @@ func (b *Builder) Build(ctx context.Context, r Request) (agent.Context, error) {
 	if err != nil {
 		return agent.Context{}, err
 	}
-	budget := r.budget()
-	sections, err := b.read(ctx, r, asOf)
+	root := &node{name: r.Definition.Name, most: r.budget()}
+	sections, err := b.read(ctx, r, asOf, root)
 	if err != nil {
 		return agent.Context{}, fmt.Errorf("build view %s/%s as of sequence %d: %w", r.Definition.Namespace, r.Definition.Name, asOf, err)
 	}
-	present := make([]priced, 0, len(sections))
-	room := budget
-	for _, s := range sections {
-		if s.absent {
-			continue
-		}
-		if len(present) > 0 {
-			room-- // the empty line between two blocks
-		}
-		present = append(present, price(s, b.tokens, budget))
+	present, err := b.begin(sections, root)
+	if err != nil {
+		return agent.Context{}, err
 	}
-	if least := floors(present); least > room {
-		return agent.Context{}, fault.NewInvalid("BudgetTooSmall",
-			"View %s has %d tokens to use, and its blocks take %d when they are empty; raise budget.tokens or maxTokens, or remove a block.",
-			r.Definition.Name, budget, least+budget-room)
-	}
-	made := agent.Context{View: r.Definition.Name, Definition: r.Definition.Digest(), Sequence: asOf, Budget: budget}
-	b.compose(&made, sections, present, fit(present, room))
+	fit(present, root)
+	made := agent.Context{View: r.Definition.Name, Definition: r.Definition.Digest(), Sequence: asOf, Budget: r.budget()}
+	b.compose(&made, r.Definition, present)
 	return made, nil
 }
 
@@ -119,74 +115,74 @@ func (b *Builder) asOf(ctx context.Context, r Request) (int64, error) {
 }
 
 // read returns the blocks with all that they may show.
-func (b *Builder) read(ctx context.Context, r Request, asOf int64) ([]section, error) {
+func (b *Builder) read(ctx context.Context, r Request, asOf int64, root *node) ([]*section, error) {
+	now, err := b.reader.Time(ctx, r.Stream, asOf)
+	if err != nil {
+		return nil, fmt.Errorf("read the time of the journal: %w", err)
+	}
 	// Few tokens are longer than 8 bytes: what is cut off here no budget would hold.
-	clip := 8 * r.budget()
-	sections := make([]section, 0, len(r.Definition.Blocks))
-	for _, block := range r.Definition.Blocks {
-		s, err := b.readBlock(ctx, block, r, asOf, clip)
-		if err != nil {
-			return nil, fmt.Errorf("read block %s: %w", block.Name, err)
-		}
-		sections = append(sections, s)
-	}
-	return sections, nil
+	by := &reading{Builder: b, stream: r.Stream, asOf: asOf, now: now, question: r.Question, clip: 8 * r.budget(), budget: r.budget()}
+	return by.view(ctx, r.Definition, place{depth: 1, node: root})
 }
 
-func (b *Builder) readBlock(ctx context.Context, block Block, r Request, asOf int64, clip int) (section, error) {
-	of := projection.Scope{Stream: r.Stream, AsOf: asOf}
-	switch {
-	case block.Memories != nil:
-		of.Limit = block.Memories.Limit
-		memories, err := b.reader.Memories(ctx, of, block.Memories.Kinds...)
-		return memoriesSection(block, memories, clip), err
-	case block.Results != nil:
-		of.Limit = block.Results.Limit
-		results, err := b.reader.Results(ctx, of, r.Question.Conversation)
-		return resultsSection(block, results, clip), err
-	}
-	name := block.Conversation.Name
-	if name == "" {
-		name = r.Question.Conversation
-	}
-	if name == "" {
-		return section{block: block, absent: true}, nil
-	}
-	of.Limit = block.Conversation.Turns
-	turns, err := b.reader.Messages(ctx, of, name)
-	return conversationSection(block, name, turns, clip), err
-}
-
-func floors(sections []priced) (least int) {
+// begin counts what the sections that are there take when they are empty, with the
+// empty lines between them.
+func (b *Builder) begin(sections []*section, root *node) ([]*packing, error) {
+	var present []*packing
 	for _, s := range sections {
-		least += s.floor()
+		if !s.absent {
+			present = append(present, &packing{section: s, counter: b.tokens, limit: 8*root.most + MaxTemplate})
+		}
 	}
-	return least
+	for i, p := range present {
+		p.begin()
+		if i < len(present)-1 {
+			p.node.charge(1)
+		}
+	}
+	for _, p := range present {
+		for n := p.node; n != nil; n = n.parent {
+			switch {
+			case n.used <= n.most:
+			case n == root:
+				return nil, fault.NewInvalid("BudgetTooSmall",
+					"View %s has %d tokens to use, and its blocks take %d when they are empty; raise budget.tokens or maxTokens, or remove a block.",
+					root.name, root.most, root.used)
+			case root.used <= root.most:
+				return nil, fault.NewInvalid("BudgetTooSmall",
+					"Block or view %s in view %s may take %d tokens, and takes %d when it is empty; raise its maxTokens, or the budget of the view.",
+					n.name, root.name, n.most, n.used)
+			}
+		}
+	}
+	return present, nil
 }
 
 // compose writes the text and says what each block took. An absent block is told
 // of with nothing in it.
-func (b *Builder) compose(made *agent.Context, sections []section, present []priced, choices []choice) {
+func (b *Builder) compose(made *agent.Context, d Definition, present []*packing) {
+	for _, block := range d.Blocks {
+		made.Blocks = append(made.Blocks, agent.ContextBlock{Name: block.Name})
+	}
 	var text strings.Builder
-	next := 0
-	for _, s := range sections {
-		told := agent.ContextBlock{Name: s.block.Name}
-		if !s.absent {
-			c := choices[next]
-			next++
-			pieces := s.pieces(c)
-			if next < len(present) {
-				end := len(pieces) - 1
-				pieces[end] = b.spaced(pieces[end])
-			}
-			for _, piece := range pieces {
-				told.Tokens += b.tokens.Count(piece)
-				text.WriteString(piece)
-			}
-			told.Items, told.Cut = c.shown(), s.cut(c)
+	for n, p := range present {
+		told := &made.Blocks[p.owner]
+		items, words := p.chosen()
+		pieces, _ := p.written(items, words)
+		if end := len(pieces) - 1; n < len(present)-1 {
+			pieces[end] = b.spaced(pieces[end])
 		}
-		made.Tokens += told.Tokens
-		made.Blocks = append(made.Blocks, told)
+		for _, piece := range pieces {
+			tokens := b.tokens.Count(piece)
+			told.Tokens += tokens
+			made.Tokens += tokens
+			text.WriteString(piece)
+		}
+		told.Items += len(items)
+		if p.summary != nil {
+			told.Items++
+		}
+		told.Cut += p.out
 	}
 	made.Text = text.String()
 	made.Digest = digest([]byte(made.Text))

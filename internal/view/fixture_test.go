@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -28,6 +29,18 @@ type shelf struct {
 	messages map[string][]projection.Message
 	memories []projection.Memory
 	results  map[string][]projection.Result
+
+	chunks    []projection.Chunk
+	summaries map[string][]projection.Summary
+	pending   map[string][]projection.Pending
+
+	found    map[projection.Shelf][]Found // best first, whatever is asked
+	searches []Search
+}
+
+func (s *shelf) Find(_ context.Context, q Search) ([]Found, error) {
+	s.searches = append(s.searches, q)
+	return s.found[q.Shelf][:min(len(s.found[q.Shelf]), q.Limit)], nil
 }
 
 func (s *shelf) Head(context.Context, string) (int64, error) { return s.head, s.headErr }
@@ -52,6 +65,20 @@ func (s *shelf) Results(_ context.Context, of projection.Scope, conversation str
 	return newest(s.results[conversation], of), nil
 }
 
+func (s *shelf) Chunks(context.Context, projection.Scope, ...string) ([]projection.Chunk, error) {
+	return slices.Clone(s.chunks), nil
+}
+
+func (s *shelf) Summaries(_ context.Context, of projection.Scope, conversation, _ string) ([]projection.Summary, error) {
+	return newest(s.summaries[conversation], of), nil
+}
+
+func (s *shelf) Pending(_ context.Context, of projection.Scope, conversation string) ([]projection.Pending, error) {
+	return newest(s.pending[conversation], of), nil
+}
+
+func (s *shelf) Time(context.Context, string, int64) (time.Time, error) { return at(59), nil }
+
 func newest[T any](rows []T, of projection.Scope) []T { return rows[:min(len(rows), of.Limit)] }
 
 var newBuilderOnce = sync.OnceValues(tokens.New)
@@ -63,6 +90,33 @@ func builder(t interface{ Fatal(...any) }, r Reader) *Builder {
 		t.Fatal(err)
 	}
 	return &Builder{reader: r, tokens: counter}
+}
+
+// searching returns a builder whose blocks are searched for, too.
+func searching(t interface{ Fatal(...any) }, s *shelf) *Builder {
+	b := builder(t, s)
+	b.finder = s
+	return b
+}
+
+// only is a view of one block.
+func only(budget int, b Block) Definition {
+	b.Name = "it"
+	return Definition{Namespace: "travel", Name: "concierge", Agent: "concierge", Budget: budget, Blocks: []Block{b}}
+}
+
+// ask is a request for a question in the conversation ada.
+func ask(d Definition) Request {
+	return Request{Definition: d, Stream: stream, Question: agent.Question{Conversation: "ada", Text: "Which visa do I need?"}}
+}
+
+func built(t *testing.T, b *Builder, r Request) agent.Context {
+	t.Helper()
+	got, err := b.Build(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
 }
 
 func at(second int) time.Time { return time.Date(2027, 3, 1, 10, 0, second, 0, time.UTC) }

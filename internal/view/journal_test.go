@@ -48,6 +48,7 @@ func (w *world) rebuild(t testing.TB) {
 	t.Cleanup(func() { _ = s.Close() })
 	go func() { _ = s.Follow(context.WithoutCancel(t.Context())) }() // until it is closed
 	w.projected, w.builder = s, builder(t, s)
+	w.builder.finder = NewFinder(s, 0)
 }
 
 func (w *world) append(t testing.TB, subject string, events ...agent.Event) int64 {
@@ -67,7 +68,10 @@ func (w *world) build(t testing.TB, r Request) agent.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	r.Definition, r.Stream = concierge(300), stream
+	r.Stream = stream
+	if r.Definition.Name == "" {
+		r.Definition = concierge(300)
+	}
 	if r.Question == (agent.Question{}) {
 		r.Question.Conversation = "ada"
 	}
@@ -113,6 +117,43 @@ func TestAContextAsOfASequenceIsTheSameForEver(t *testing.T) {
 	check("after more events")
 	w.rebuild(t)
 	check("after a rebuild")
+}
+
+// Every kind of block, searched and summarised and expiring: a context as of a
+// sequence is the same after more events, and from tables and indices made anew.
+func TestEveryBlockAsOfASequenceIsTheSameForEver(t *testing.T) {
+	w := newWorld(t)
+	request := func(end int64) Request {
+		d := everything(Markdown)
+		d.Budget = 700
+		return Request{Definition: d, Sequence: end, Question: agent.Question{Conversation: "ada", Text: "What did I prefer about question 3?"}}
+	}
+	then := map[int64]agent.Context{}
+	for i := range 8 {
+		w.append(t, "docs", agent.DocumentIndexed{Collection: "visa-rules", Document: fmt.Sprint("d", i%3), Source: "inline", Digest: fmt.Sprint(i), Part: 1, Parts: 1,
+			Chunks: []agent.Chunk{{Text: fmt.Sprintf("Passage %d about preferences.", i)}, {Text: fmt.Sprintf("And question %d beside it.", i)}}})
+		w.append(t, "saved", agent.MemorySaved{ID: fmt.Sprint("brief-", i), Kind: "fact", Content: fmt.Sprintf("What was preferred at %d.", i), TTL: 20 * time.Millisecond})
+		time.Sleep(5 * time.Millisecond) // by the journal's own clock some memories expire, and others do not
+		if i == 4 {
+			end := w.happen(t, i)
+			w.append(t, "sum", agent.SummaryWritten{Conversation: "ada", From: 1, To: end, Text: "Five questions were answered."})
+		}
+		end := w.happen(t, i)
+		then[end] = w.build(t, request(end))
+		for _, b := range then[end].Blocks {
+			if b.Tokens == 0 {
+				t.Fatalf("as of %d block %s is not there:\n%s", end, b.Name, then[end].Text)
+			}
+		}
+	}
+	for _, when := range []string{"after more events", "after a rebuild"} {
+		for end, want := range then {
+			if diff := cmp.Diff(want, w.build(t, request(end))); diff != "" {
+				t.Errorf("%s, as of %d (-then +now)\n%s", when, end, diff)
+			}
+		}
+		w.rebuild(t)
+	}
 }
 
 func TestOneReadsWhatOneWrote(t *testing.T) {

@@ -32,7 +32,7 @@ func anyShelf(t *rapid.T) *shelf {
 		r.memories = append(r.memories, projection.Memory{Time: at(1), ID: anyText.Draw(t, "id"), Kind: anyText.Draw(t, "kind"), Content: anyText.Draw(t, "content")})
 	}
 	for range rapid.IntRange(0, 8).Draw(t, "turns") {
-		r.messages["ada"] = append(r.messages["ada"], projection.Message{Time: at(2), Role: projection.User, Text: anyText.Draw(t, "text")})
+		r.messages["ada"] = append(r.messages["ada"], projection.Message{Sequence: int64(100 - len(r.messages["ada"])), Time: at(2), Role: projection.User, Text: anyText.Draw(t, "text")})
 	}
 	for range rapid.IntRange(0, 8).Draw(t, "results") {
 		r.results["ada"] = append(r.results["ada"], projection.Result{Time: at(3), Command: anyText.Draw(t, "command"), Operation: "o",
@@ -140,54 +140,41 @@ func TestAMinimumIsKept(t *testing.T) {
 		b := builder(t, r)
 		d := anyDefinition(t)
 		q := Request{Definition: d, Stream: stream, Question: agent.Question{Conversation: "ada"}}
-		sections, err := b.read(context.Background(), q, r.head)
+		root := &node{most: d.Budget}
+		sections, err := b.read(context.Background(), q, r.head, root)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var all []priced
-		floors, minimums := 0, 0
+		var all []*packing
+		minimums := 0
 		for _, s := range sections {
-			p := price(s, b.tokens, d.Budget)
+			p := &packing{section: s, counter: b.tokens, limit: 8*d.Budget + MaxTemplate}
+			p.begin()
 			all = append(all, p)
-			floors += p.floor()
-			minimums += max(p.floor(), min(s.block.MinTokens, p.demand()))
+			minimums += max(p.tokens, min(s.block.MinTokens, p.demand()))
 		}
 		if minimums > d.Budget {
 			return
 		}
+		fit(all, root)
 		total := 0
-		for i, c := range fit(all, d.Budget) {
-			total += c.tokens
-			if all[i].demand() <= all[i].block.MinTokens && all[i].cut(c) > 0 {
-				t.Fatalf("block %d wants %d, its minimum is %d, and %d of its items are cut", i, all[i].demand(), all[i].block.MinTokens, all[i].cut(c))
+		for i, p := range all {
+			total += p.tokens
+			if p.demand() <= p.block.MinTokens && p.out > 0 {
+				t.Fatalf("block %d wants %d, its minimum is %d, and %d of its items are cut", i, p.demand(), p.block.MinTokens, p.out)
 			}
 		}
-		if total > d.Budget {
-			t.Fatalf("%d tokens of %d", total, d.Budget)
+		if total > d.Budget || total != root.used {
+			t.Fatalf("%d tokens of %d, told as %d", total, d.Budget, root.used)
 		}
 	})
 }
 
-func TestPourGivesAllItCan(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		n := rapid.IntRange(1, 6).Draw(t, "n")
-		budget := rapid.IntRange(0, 1000).Draw(t, "budget")
-		shares, wants, weights, sum := make([]int, n), make([]int, n), make([]int, n), 0
-		for i := range n {
-			wants[i] = rapid.IntRange(0, 500).Draw(t, "want")
-			weights[i] = rapid.IntRange(1, 1000).Draw(t, "weight")
-			sum += wants[i]
-		}
-		given := pour(budget, shares, wants, weights)
-		total := 0
-		for i := range n {
-			total += shares[i]
-			if shares[i] > wants[i] || shares[i] < 0 {
-				t.Fatalf("share %d of %d", shares[i], wants[i])
-			}
-		}
-		if given != total || given != min(budget, sum) {
-			t.Fatalf("gave %d, told %d, of %d wanted and %d there", total, given, sum, budget)
-		}
-	})
+// demand is what a section takes if nothing is cut.
+func (p *packing) demand() int {
+	sum := p.fixed
+	for i := range p.items {
+		sum += p.cost(i)
+	}
+	return sum
 }

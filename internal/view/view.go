@@ -15,16 +15,15 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
-	"regexp"
 	"slices"
-
-	"github.com/edict-dev/edict/internal/fault"
 )
 
 // format counts the changes in how contexts are rendered. It is part of every
 // definition's digest: who compares contexts sees that another version made them.
-const format = 1
+//
+// 2: blocks take the budget item by item, by marginal value, where each had a
+// share of it before; and a memory that has expired is shown no more.
+const format = 2
 
 // Definition is a declared read model.
 type Definition struct {
@@ -37,16 +36,31 @@ type Definition struct {
 
 // Block is one part of a context, with exactly one source.
 type Block struct {
-	Name      string `json:"name"`
-	Weight    int    `json:"weight"`    // its part of what the minimums leave; 0 means 1
-	MinTokens int    `json:"minTokens"` // what it gets before the weights count, if it has so much
+	Name      string    `json:"name"`
+	Weight    int       `json:"weight"`              // what its items are worth beside those of other blocks; 0 means 1
+	MinTokens int       `json:"minTokens"`           // what it gets before the weights count, if it has so much
+	MaxTokens int       `json:"maxTokens,omitempty"` // what it takes at the most; 0: the budget
+	Ranking   Ranking   `json:"ranking,omitempty"`   // empty: what is best for its source
+	Rendering Rendering `json:"rendering,omitempty"` // empty: Markdown
+	Template  string    `json:"template,omitempty"`  // with rendering Template
 
+	Instructions *Instructions `json:"instructions,omitempty"`
 	Memories     *Memories     `json:"memories,omitempty"`
 	Conversation *Conversation `json:"conversation,omitempty"`
+	Documents    *Documents    `json:"documents,omitempty"`
+	Turns        *Turns        `json:"turns,omitempty"`
 	Results      *Results      `json:"results,omitempty"`
+	Pending      *Pending      `json:"pending,omitempty"`
+	View         *Definition   `json:"view,omitempty"` // another view of the same agent
 }
 
-// Memories is a source: what the agent remembers, newest first.
+// Instructions is a source: what the agent's author wrote, from the beginning. It
+// is part of the definition, so that a context stays a function of that.
+type Instructions struct {
+	Text string `json:"text"`
+}
+
+// Memories is a source: what the agent remembers, best first.
 type Memories struct {
 	Kinds []string `json:"kinds,omitempty"` // empty: all
 	Limit int      `json:"limit"`
@@ -54,120 +68,105 @@ type Memories struct {
 
 // Conversation is a source: the last turns, oldest first.
 type Conversation struct {
-	Name  string `json:"name,omitempty"` // empty: the question's; without one the block is left out
-	Turns int    `json:"turns"`          // a turn is one message of either side
+	Name    string `json:"name,omitempty"`    // empty: the question's; without one the block is left out
+	Turns   int    `json:"turns"`             // a turn is one message of either side
+	Summary bool   `json:"summary,omitempty"` // the newest summary that fits stands in the place of the turns that it covers
+}
+
+// Documents is a source: passages of documents that answer the question, best first.
+type Documents struct {
+	Collections []string `json:"collections,omitempty"` // empty: all
+	Limit       int      `json:"limit"`                 // passages found; their neighbours are not counted
+}
+
+// Turns is a source: turns of the question's conversation that answer it and that
+// no conversation block shows, oldest first. Without a conversation it is left out.
+type Turns struct {
+	Limit int `json:"limit"` // turns found; their neighbours are not counted
 }
 
 // Results is a source: what came of the last calls, oldest first. Those that were
 // issued in a conversation are seen in that conversation alone.
 type Results struct {
+	Limit  int  `json:"limit"`
+	Latest bool `json:"latest,omitempty"` // of each operation with the same arguments the newest alone
+}
+
+// Pending is a source: commands that have not ended, oldest first, but for asks,
+// which are what contexts are made for. It sees what Results sees.
+type Pending struct {
 	Limit int `json:"limit"`
 }
 
+// Rendering is how a block is written.
+type Rendering string
+
+// The renderings.
+const (
+	Markdown Rendering = "Markdown" // a heading, and a list item for each
+	XML      Rendering = "XML"      // an element for each in a <block>
+	JSON     Rendering = "JSON"     // an object with a list
+	Template Rendering = "Template" // what the block's template makes of its items
+)
+
 // Bounds of a definition.
 const (
-	MaxBlocks = 16
-	MaxItems  = 200 // of one block
-	MaxKinds  = 16
-	MaxWeight = 1000
-	MaxBudget = 1_000_000
+	MaxBlocks   = 16
+	MaxSections = 64  // blocks of a view and of those that it shows, together
+	MaxDepth    = 4   // views in one another
+	MaxItems    = 200 // of one block
+	MaxKinds    = 16
+	MaxWeight   = 1000
+	MaxBudget   = 1_000_000
+	MaxTemplate = 4 << 10 // bytes
 )
 
 // Digest identifies the definition and the format of its rendering.
 func (d Definition) Digest() string {
-	d.Blocks = slices.Clone(d.Blocks)
-	for i := range d.Blocks {
-		d.Blocks[i].Weight = d.Blocks[i].weight()
-	}
 	raw, err := json.Marshal(struct {
 		Format     int        `json:"format"`
 		Definition Definition `json:"definition"`
-	}{format, d})
+	}{format, d.plain()})
 	if err != nil {
 		panic(err) // strings and numbers always marshal
 	}
 	return digest(raw)
 }
 
+// plain returns the definition with what is left out filled in, where that says the same.
+func (d Definition) plain() Definition {
+	d.Blocks = slices.Clone(d.Blocks)
+	for i := range d.Blocks {
+		b := &d.Blocks[i]
+		b.Weight = b.weight()
+		if b.Rendering == Markdown {
+			b.Rendering = ""
+		}
+		if b.View != nil {
+			shown := b.View.plain()
+			b.View = &shown
+		}
+	}
+	return d
+}
+
 func (b Block) weight() int { return max(b.Weight, 1) }
+
+// ranking returns how the block's items are ranked for a question.
+func (b Block) ranking(question string) Ranking {
+	switch {
+	case b.Ranking != "":
+		return b.Ranking
+	case b.Memories != nil && question != "":
+		return Blended
+	case b.Documents != nil, b.Turns != nil:
+		return Relevance
+	}
+	return Newest
+}
 
 // digest is spelled like the journal's.
 func digest(data []byte) string {
 	sum := sha256.Sum256(data)
 	return "sha256:" + hex.EncodeToString(sum[:])
-}
-
-var blockName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
-
-// Validate returns a fault of kind Invalid that names the first field that no
-// context can be built with.
-func (d Definition) Validate() error {
-	switch {
-	case d.Namespace == "" || d.Name == "":
-		return invalid("metadata.name", "a view needs a namespace and a name")
-	case d.Agent == "":
-		return invalid("agentRef.name", "name the agent whose journal the view reads")
-	case len(d.Blocks) < 1 || len(d.Blocks) > MaxBlocks:
-		return invalid("blocks", "a view has 1 to %d blocks, not %d", MaxBlocks, len(d.Blocks))
-	case d.Budget < 1 || d.Budget > MaxBudget:
-		return invalid("budget.tokens", "use 1 to %d tokens, not %d", MaxBudget, d.Budget)
-	}
-	least := 0
-	for i, b := range d.Blocks {
-		field := fmt.Sprintf("blocks[%d]", i)
-		if err := b.validate(field); err != nil {
-			return err
-		}
-		if slices.ContainsFunc(d.Blocks[:i], func(o Block) bool { return o.Name == b.Name }) {
-			return invalid(field+".name", "another block is called %s; block names differ", b.Name)
-		}
-		if least += b.MinTokens; least > d.Budget {
-			return invalid(field+".minTokens", "the blocks' minimums come to more than the budget of %d tokens; lower one, or raise budget.tokens", d.Budget)
-		}
-	}
-	return nil
-}
-
-func (b Block) validate(field string) error {
-	switch {
-	case !blockName.MatchString(b.Name):
-		return invalid(field+".name", "use 1 to 63 lower-case letters, digits and inner dashes")
-	case b.Weight < 0 || b.Weight > MaxWeight:
-		return invalid(field+".weight", "use 1 to %d, not %d", MaxWeight, b.Weight)
-	case b.MinTokens < 0:
-		return invalid(field+".minTokens", "use 0 or more, not %d", b.MinTokens)
-	}
-	sources := 0
-	for _, present := range []bool{b.Memories != nil, b.Conversation != nil, b.Results != nil} {
-		if present {
-			sources++
-		}
-	}
-	if sources != 1 {
-		return invalid(field, "a block has exactly one of memories, conversation and results, not %d of them", sources)
-	}
-	return b.validateSource(field)
-}
-
-func (b Block) validateSource(field string) error {
-	var items int
-	switch {
-	case b.Memories != nil:
-		if len(b.Memories.Kinds) > MaxKinds || slices.Contains(b.Memories.Kinds, "") {
-			return invalid(field+".memories.kinds", "name at most %d kinds, none of them empty", MaxKinds)
-		}
-		field, items = field+".memories.limit", b.Memories.Limit
-	case b.Conversation != nil:
-		field, items = field+".conversation.turns", b.Conversation.Turns
-	default:
-		field, items = field+".results.limit", b.Results.Limit
-	}
-	if items < 1 || items > MaxItems {
-		return invalid(field, "use 1 to %d, not %d", MaxItems, items)
-	}
-	return nil
-}
-
-func invalid(field, format string, args ...any) error {
-	return fault.NewInvalid("InvalidView", "%s: %s", field, fmt.Sprintf(format, args...))
 }
