@@ -39,9 +39,16 @@ func (e *Engine) Summary(ctx context.Context, p agent.Profile) (Summary, error) 
 // Stream returns the name of the agent's newest stream: of its first life that
 // was not closed. It asks the journal, whoever holds the agent's shard.
 func (e *Engine) Stream(ctx context.Context, namespace, agentName string) (string, error) {
+	return NewestStream(ctx, e.Journal, namespace, agentName)
+}
+
+// NewestStream is Engine.Stream for who has no engine, and only reads the journal.
+func NewestStream(ctx context.Context, j interface {
+	Find(ctx context.Context, stream, key string) (span journal.Span, found bool, err error)
+}, namespace, agentName string) (string, error) {
 	for life := 1; ; life++ {
 		id := agent.StreamName(namespace, agentName, life)
-		_, closed, err := e.Journal.Find(ctx, id, closingKey)
+		_, closed, err := j.Find(ctx, id, closingKey)
 		if err != nil {
 			return "", fmt.Errorf("find the end of stream %s: %w", id, err)
 		}

@@ -37,24 +37,14 @@ func (e *Engine) decide(st *stream, c *agent.Command, p agent.Profile) error {
 	if err != nil || !first {
 		return err
 	}
-	ctx, cut := bound(e.ctx)
-	defer cut()
-	st.setCut(c.Key, cut)
 	started := time.Now()
-	failpoint.Hit(failpoint.ModelAsked)
-	answer, err := e.Decider.Decide(ctx, inquiry)
-	failpoint.Hit(failpoint.ModelAnswered)
-	st.setCut(c.Key, nil)
-	if errors.Is(err, context.Canceled) {
-		// The ask was cancelled, and the next look ends it; or the operator is stopping, and the next process asks again
-		// without waiting for the deadline. Neither is the model's failure.
-		return e.settle(st, c.Key, attempt.Attempt, func(*agent.Command) []agent.Event {
-			return []agent.Event{agent.AttemptAbandoned{Attempt: attempt.Attempt}}
-		})
-	}
+	var answer agent.Answer
+	err = e.ask(st, c.Key, bound, func(ctx context.Context) (err error) {
+		answer, err = e.Decider.Decide(ctx, inquiry)
+		return err
+	})
 	if err != nil {
-		o := undecided(err)
-		return e.settle(st, c.Key, attempt.Attempt, func(c *agent.Command) []agent.Event { return c.Undecided(e.Now(), o, answer.Usage) })
+		return e.unanswered(st, c.Key, attempt.Attempt, err, answer.Usage)
 	}
 	request := journal.NewBlob(answer.Request)
 	made := agent.DecisionMade{Attempt: attempt.Attempt, Step: step, Decision: answer.Decision, Model: answer.Model,
@@ -65,6 +55,31 @@ func (e *Engine) decide(st *stream, c *agent.Command, p agent.Profile) error {
 		return e.settle(st, c.Key, attempt.Attempt, func(c *agent.Command) []agent.Event { return c.Undecided(e.Now(), o, answer.Usage) })
 	}
 	return e.settle(st, c.Key, attempt.Attempt, func(c *agent.Command) []agent.Event { return c.Decided(made, p) }, request)
+}
+
+// ask makes a request to a model, in an attempt that is durable. A command that is cancelled cuts it off.
+func (e *Engine) ask(st *stream, key string, bound limit, request func(context.Context) error) error {
+	ctx, cut := bound(e.ctx)
+	defer cut()
+	st.setCut(key, cut)
+	failpoint.Hit(failpoint.ModelAsked)
+	err := request(ctx)
+	failpoint.Hit(failpoint.ModelAnswered)
+	st.setCut(key, nil)
+	return err
+}
+
+// unanswered records that a request to a model brought no answer that can be used; cost is what it took.
+func (e *Engine) unanswered(st *stream, key string, attempt int, err error, cost agent.Usage) error {
+	if errors.Is(err, context.Canceled) {
+		// The command was cancelled, and the next look ends it; or the operator is stopping, and the next process asks
+		// again without waiting for the deadline. Neither is the model's failure.
+		return e.settle(st, key, attempt, func(*agent.Command) []agent.Event {
+			return []agent.Event{agent.AttemptAbandoned{Attempt: attempt}}
+		})
+	}
+	o := undecided(err)
+	return e.settle(st, key, attempt, func(c *agent.Command) []agent.Event { return c.Undecided(e.Now(), o, cost) })
 }
 
 // limit bounds a call.
@@ -123,8 +138,20 @@ func (st *stream) setCut(key string, cut context.CancelFunc) {
 	}
 }
 
-// execute makes one attempt at the effect of a callAPI.
+// execute carries a command out whose effect is more than what its acceptance recorded.
 func (e *Engine) execute(st *stream, c *agent.Command, p agent.Profile) error {
+	switch c.Intent.Type {
+	case agent.IndexDocuments:
+		return e.index(st, c)
+	case agent.Summarize:
+		return e.summarize(st, c, p)
+	default:
+		return e.callAPI(st, c, p)
+	}
+}
+
+// callAPI makes one attempt at the effect of a callAPI.
+func (e *Engine) callAPI(st *stream, c *agent.Command, p agent.Profile) error {
 	payload := c.Intent.CallAPI()
 	op, ok := p.Operation(payload.Operation)
 	if !ok || op.Call == nil {

@@ -146,21 +146,21 @@ func (e *Engine) act(st *stream, c *agent.Command, p agent.Profile, action agent
 	case agent.Record:
 		return e.recordAt(st, c, action)
 	case agent.Decide:
-		return e.slot(func() error { return e.decide(st, c, p) })
+		return e.slot(e.slots, func() error { return e.decide(st, c, p) })
 	case agent.Execute:
-		return e.slot(func() error { return e.execute(st, c, p) })
+		return e.slot(e.slotsFor(c.Intent.Type), func() error { return e.execute(st, c, p) })
 	}
 	return nil
 }
 
 // slot bounds the calls that are under way at the same time.
-func (e *Engine) slot(call func() error) error {
+func (e *Engine) slot(slots chan struct{}, call func() error) error {
 	select {
 	case <-e.ctx.Done():
 		return nil
-	case e.slots <- struct{}{}:
+	case slots <- struct{}{}:
 	}
-	defer func() { <-e.slots }()
+	defer func() { <-slots }()
 	return call()
 }
 

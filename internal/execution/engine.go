@@ -53,12 +53,17 @@ type Authoriser func(p agent.Profile, i agent.Intent, issued bool) agent.Approva
 
 // Options are what an Engine works with. All but Now, Log and Workers are required.
 type Options struct {
-	Journal   journal.Journal
-	Authorise Authoriser
-	Contexts  Contexts
-	Decider   Decider
-	Caller    Caller
-	Secrets   Secrets
+	Journal     journal.Journal
+	Authorise   Authoriser
+	Contexts    Contexts
+	Decider     Decider
+	Transcripts Transcripts
+	Summarizer  Summarizer
+	Caller      Caller
+	Documents   Documents
+	Pages       Pages
+	Secrets     Secrets
+	Tokens      func(string) int // counts the tokens of a text, by which documents are split; at most one for a byte
 
 	// Poke is told the command whose status has news. It must not block.
 	Poke func(namespace, command string)
@@ -79,8 +84,10 @@ type Engine struct {
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 	slots  chan struct{}
-	ill    atomic.Pointer[error] // the journal's last refusal, nil when it takes writes
-	relook time.Duration         // see restAtMost
+	// indexing is to attempts at an indexDocuments what slots are to others: they cannot keep those waiting.
+	indexing chan struct{}
+	ill      atomic.Pointer[error] // the journal's last refusal, nil when it takes writes
+	relook   time.Duration         // see restAtMost
 
 	holding sync.Mutex // held by Hold
 	mu      sync.Mutex
@@ -104,7 +111,7 @@ func New(o Options) *Engine {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Engine{Options: o, ctx: ctx, cancel: cancel, slots: make(chan struct{}, o.Workers), relook: restAtMost,
+	return &Engine{Options: o, ctx: ctx, cancel: cancel, slots: make(chan struct{}, o.Workers), indexing: make(chan struct{}, indexAtOnce), relook: restAtMost,
 		streams: map[name]*stream{}, epochs: map[int]int64{}, shards: map[name]int{}}
 }
 

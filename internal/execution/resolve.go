@@ -11,8 +11,9 @@ import (
 )
 
 // Most transitions depend on the state of their own command alone, and go
-// wherever the stream's head is. A resolve command also changes others, and the
-// end of an ask follows from the unknown outcome of one that it issued: these are
+// wherever the stream's head is. A resolve command also changes others, some
+// orders follow from what others did (agent.Order.FollowsOthers), and the end of
+// an ask follows from the unknown outcome of one that it issued: these are
 // appended only at the head that they were decided on, and otherwise decided again.
 
 // decisions bounds how often an order is decided again because the stream moved on meanwhile.
@@ -36,7 +37,7 @@ func (e *Engine) find(ctx context.Context, st *stream, o agent.Order, suspended 
 // accept returns the batch with which an order comes through the door. The caller holds the lock.
 func (st *stream) accept(o agent.Order, a agent.Approval) journal.Batch {
 	b := batch(st.id, o.Key, 0, st.state.Accept(o, a))
-	if o.Intent.Type == agent.Resolve {
+	if a.Allowed && o.FollowsOthers() {
 		b.Expected = st.state.Sequence
 	}
 	return b
