@@ -58,7 +58,11 @@ type reply struct {
 
 // ask makes one round.
 func (c *call) ask(ctx context.Context, m *menu, messages []openai.ChatCompletionMessage) (reply, error) {
-	response, err := c.client.CreateChatCompletion(ctx, c.compose(m, messages))
+	return c.send(ctx, c.compose(m, messages))
+}
+
+func (c *call) send(ctx context.Context, request openai.ChatCompletionRequest) (reply, error) {
+	response, err := c.client.CreateChatCompletion(ctx, request)
 	if err != nil {
 		return reply{}, c.server.local(err)
 	}
@@ -75,25 +79,9 @@ func (c *call) ask(ctx context.Context, m *menu, messages []openai.ChatCompletio
 }
 
 // compose returns the request of one round.
-//
-// The bound on the output is sent as max_tokens, which every compatible server
-// knows, except in the mode JSONSchema and to models that refuse it: these get
-// its successor max_completion_tokens, and a server that offers json_schema is
-// recent enough to know it.
 func (c *call) compose(m *menu, messages []openai.ChatCompletionMessage) openai.ChatCompletionRequest {
 	model := c.server.model
-	r := openai.ChatCompletionRequest{Model: model.Name, Messages: messages, User: c.user}
-	if model.Temperature != nil {
-		r.Temperature = float32(*model.Temperature)
-		if r.Temperature == 0 {
-			// go-openai leaves a zero out, and the server's own default would take its place.
-			r.Temperature = math.SmallestNonzeroFloat32
-		}
-	}
-	r.MaxTokens = model.MaxOutputTokens //nolint:staticcheck // deprecated by OpenAI, and the only bound that many compatible servers know
-	if model.Mode == agent.ModeJSONSchema || refusesMaxTokens(r) {
-		r.MaxTokens, r.MaxCompletionTokens = 0, model.MaxOutputTokens //nolint:staticcheck // as above
-	}
+	r := c.bare(messages, model.MaxOutputTokens)
 	switch model.Mode {
 	case agent.ModeTools:
 		r.Tools = []openai.Tool{{Type: openai.ToolTypeFunction, Function: &openai.FunctionDefinition{
@@ -107,6 +95,29 @@ func (c *call) compose(m *menu, messages []openai.ChatCompletionMessage) openai.
 			Type:       openai.ChatCompletionResponseFormatTypeJSONSchema,
 			JSONSchema: &openai.ChatCompletionResponseFormatJSONSchema{Name: decisionName, Strict: m.strict, Schema: m.wire},
 		}
+	}
+	return r
+}
+
+// bare returns a request that says nothing of the answer's form.
+//
+// The bound on the output is sent as max_tokens, which every compatible server
+// knows, except in the mode JSONSchema and to models that refuse it: these get
+// its successor max_completion_tokens, and a server that offers json_schema is
+// recent enough to know it.
+func (c *call) bare(messages []openai.ChatCompletionMessage, maxOutput int) openai.ChatCompletionRequest {
+	model := c.server.model
+	r := openai.ChatCompletionRequest{Model: model.Name, Messages: messages, User: c.user}
+	if model.Temperature != nil {
+		r.Temperature = float32(*model.Temperature)
+		if r.Temperature == 0 {
+			// go-openai leaves a zero out, and the server's own default would take its place.
+			r.Temperature = math.SmallestNonzeroFloat32
+		}
+	}
+	r.MaxTokens = maxOutput //nolint:staticcheck // deprecated by OpenAI, and the only bound that many compatible servers know
+	if model.Mode == agent.ModeJSONSchema || refusesMaxTokens(r) {
+		r.MaxTokens, r.MaxCompletionTokens = 0, maxOutput //nolint:staticcheck // as above
 	}
 	return r
 }

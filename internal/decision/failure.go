@@ -44,6 +44,8 @@ const (
 	ReasonAnswerUnreadable = "ModelAnswerUnreadable"
 	// ReasonDecisionInvalid surfaces when the model's answer does not fit, after it was told so once. Kind Invalid.
 	ReasonDecisionInvalid = "DecisionInvalid"
+	// ReasonSummaryInvalid surfaces when the model's answer is no summary that can be kept. Kind Invalid.
+	ReasonSummaryInvalid = "SummaryInvalid"
 	// ReasonMenuInvalid surfaces when an operation's parameters cannot be used. Kind Invalid.
 	ReasonMenuInvalid = "MenuInvalid"
 )
@@ -55,6 +57,7 @@ const maxRetryAfter = time.Hour
 type server struct {
 	model agent.Model
 	host  string // of the base URL, without credentials
+	prose bool   // it is asked for a summary, and not for a decision
 
 	now    func() time.Time
 	denied func(error) (string, bool)
@@ -153,13 +156,18 @@ func (s server) refused(r *http.Response, body []byte) error {
 			"The model server %s answered with a redirect (status %d), which is not followed: "+
 				"set spec.model.baseURL to the address that it leads to.", s.host, status)
 	case status == http.StatusRequestEntityTooLarge, errorCode(body) == "context_length_exceeded":
+		if s.prose {
+			return fault.NewInvalid(ReasonRejected,
+				"What is to be summarised is longer than the model %s at %s takes (status %d): choose a model with a longer context.",
+				s.model.Name, s.host, status)
+		}
 		return fault.NewInvalid(ReasonRejected,
 			"The question with its context is longer than the model %s at %s takes (status %d): "+
 				"lower budget.tokens of the agent's ContextViews, or choose a model with a longer context.",
 			s.model.Name, s.host, status)
 	}
 	hint := "check spec.model against what the server offers"
-	if s.model.Mode == agent.ModeJSONSchema {
+	if s.model.Mode == agent.ModeJSONSchema && !s.prose {
 		hint += "; if it does not support response_format json_schema, set spec.model.decisionMode to Tools or JSONObject"
 	}
 	return fault.NewInvalid(ReasonRejected, "The model server %s rejected the request (status %d): %s.", s.host, status, hint)
