@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
@@ -20,7 +19,7 @@ import (
 	"github.com/edict-dev/edict/internal/journal"
 	"github.com/edict-dev/edict/internal/policy"
 	"github.com/edict-dev/edict/internal/projection"
-	"github.com/edict-dev/edict/internal/query"
+	"github.com/edict-dev/edict/internal/tokens"
 	"github.com/edict-dev/edict/internal/view"
 )
 
@@ -51,17 +50,23 @@ func build(ctx context.Context, mgr manager.Manager, j journal.Journal, f *flags
 		return nil, err
 	}
 	secrets := &controller.Secrets{Live: mgr.GetAPIReader(), Now: time.Now}
-	builder, err := view.NewBuilder(h.store)
+	views, builder, err := reading(mgr, h.store, j)
 	if err != nil {
 		return nil, err
 	}
-	h.views = &controller.Views{Reader: mgr.GetClient(), Builder: builder, Newest: h.stream}
+	h.views = views
+	counter, err := tokens.New()
+	if err != nil {
+		return nil, err
+	}
+	model := decision.New(decision.Options{Transport: execution.NewOutboundTransport(outbound), Denied: denied})
 	h.engine = execution.New(execution.Options{
 		Journal: j, Authorise: policy.Authorise, Contexts: h.views, Secrets: secrets,
-		Decider: decision.New(decision.Options{Transport: execution.NewOutboundTransport(outbound), Denied: denied}),
-		Caller:  execution.NewAPICaller(outbound),
-		Poke:    func(ns, name string) { h.bells.Commands.Ring(types.NamespacedName{Namespace: ns, Name: name}) },
-		Health:  h.health, Lost: func(int) {
+		Decider: model, Summarizer: model, Transcripts: &view.Transcripts{Reader: h.store},
+		Caller:    execution.NewAPICaller(outbound),
+		Documents: &controller.Documents{Live: mgr.GetAPIReader()}, Pages: execution.NewPageReader(outbound), Tokens: counter.Count,
+		Poke:   func(ns, name string) { h.bells.Commands.Ring(types.NamespacedName{Namespace: ns, Name: name}) },
+		Health: h.health, Lost: func(int) {
 			select {
 			case h.lost <- struct{}{}:
 			default: // it is told already
@@ -72,8 +77,10 @@ func build(ctx context.Context, mgr manager.Manager, j journal.Journal, f *flags
 	h.ringers = controller.Reconcilers{
 		Commands: &controller.CommandReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Engine: h.engine, Now: time.Now},
 		Agents: &controller.AgentReconciler{Client: mgr.GetClient(), Engine: h.engine, Secrets: secrets, CheckMenu: checkMenu, Now: time.Now,
-			Recorder: mgr.GetEventRecorder("edict")},
-		Views: &controller.ContextViewReconciler{Client: mgr.GetClient(), Engine: h.engine, Views: h.views, Freshness: h.store,
+			Summaries: &controller.Summaries{Client: mgr.GetClient(), Conversations: h.store}, Recorder: mgr.GetEventRecorder("edict")},
+		Views: &controller.ContextViewReconciler{Client: mgr.GetClient(), Engine: h.engine, Views: h.views, Fresh: views.Fresh,
+			Recorder: mgr.GetEventRecorder("edict"), Now: time.Now},
+		ConfigMaps: &controller.ConfigMapReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Labelled: mgr.GetCache(), Engine: h.engine,
 			Recorder: mgr.GetEventRecorder("edict")},
 		Doorbells: &h.bells, Concurrency: controller.Concurrency{Commands: f.commandWorkers, Others: 2},
 	}
@@ -86,13 +93,8 @@ func build(ctx context.Context, mgr manager.Manager, j journal.Journal, f *flags
 			return nil, err
 		}
 	}
-	api := query.New(query.Sources{Views: h.views, Streams: h.views, Contexts: builder, Projection: h.store, Journal: j,
-		Access: &controller.Access{Kubernetes: kubernetes.NewForConfigOrDie(mgr.GetConfig()), Now: time.Now}}, query.Options{})
+	api := queryAPI(mgr, h.views, builder, h.store, j)
 	return h, errors.Join(mgr.Add(manager.RunnableFunc(write)), mgr.Add(manager.RunnableFunc(h.follow)), serveQuery(mgr, api, f))
-}
-
-func (h *house) stream(ctx context.Context, namespace, agent string) (string, error) {
-	return h.engine.Stream(ctx, namespace, agent)
 }
 
 // health lets every Agent say whether the journal takes writes.
@@ -144,19 +146,15 @@ func denied(err error) (string, bool) {
 	return refused.Address, true
 }
 
-// follow keeps the projections up to date. A disk that refuses them is no reason to
-// end: the journal is the truth, and following goes on where it was.
+// follow keeps the projections up to date. While that fails nobody is told of news, so each view is looked at now and
+// then, and says that it is behind once it is.
 func (h *house) follow(ctx context.Context) error {
-	for {
-		err := h.store.Follow(ctx)
-		if err == nil {
-			return nil
+	const often = 30 * time.Second
+	var rung time.Time
+	return followed(ctx, h.store, h.log, func() {
+		if time.Since(rung) >= often {
+			h.ringers.RingEveryView(ctx, h.interval)
+			rung = time.Now()
 		}
-		h.log.Error("the projections cannot be written; it is tried again", "error", err.Error())
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(time.Second):
-		}
-	}
+	})
 }

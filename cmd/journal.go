@@ -132,7 +132,7 @@ func existing(ctx context.Context, l location) (journal.Journal, error) {
 			return nil, err
 		}
 	}
-	return l.open(ctx)
+	return l.open(ctx, false)
 }
 
 func copyJournal(ctx context.Context, from, to location) (report journal.Report, err error) {
@@ -141,7 +141,7 @@ func copyJournal(ctx context.Context, from, to location) (report journal.Report,
 		return report, err
 	}
 	defer func() { _ = source.Close() }() // nothing was written
-	target, err := to.open(ctx)
+	target, err := to.open(ctx, false)
 	if err != nil {
 		return report, err
 	}

@@ -129,7 +129,7 @@ func TestABackupOfPostgreSQLIsRefusedWithWhatToDo(t *testing.T) {
 
 // The arguments in the manifests are the program's own, and none holds a password.
 func TestTheManifestsNameSettingsThatThereAre(t *testing.T) {
-	for _, file := range []string{"../config/manager/deployment.yaml", "../config/postgres/deployment.yaml"} {
+	for _, file := range []string{"../config/manager/deployment.yaml", "../config/postgres/deployment.yaml", "../config/query/deployment.yaml"} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

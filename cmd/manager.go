@@ -15,6 +15,7 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
@@ -22,7 +23,10 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	edictv1 "github.com/edict-dev/edict/api/v1alpha1"
+	"github.com/edict-dev/edict/internal/controller"
 	"github.com/edict-dev/edict/internal/execution"
+	"github.com/edict-dev/edict/internal/journal"
+	"github.com/edict-dev/edict/internal/projection"
 )
 
 // stopWithin is how long calls under way may finish when the operator is told to stop.
@@ -30,6 +34,7 @@ const stopWithin = 30 * time.Second
 
 // flags are the manager's settings.
 type flags struct {
+	role                               string
 	journal, projections               string
 	password                           passwordFlag
 	metrics, health, query, queryCerts string
@@ -47,9 +52,10 @@ func managerCommandOf(f *flags) *cobra.Command {
 	cmd := &cobra.Command{Use: "manager", Short: "Run the operator", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context()) }}
 	set := cmd.Flags()
+	set.StringVar(&f.role, "role", roleAll, "all, or query for the read side alone: the HTTP API beside other replicas, which only reads a journal in PostgreSQL and writes nothing")
 	set.StringVar(&f.journal, "journal", defaultJournal, "the journal, as sqlite:///path/to/journal.db, which one process writes, or as postgres://user@host:5432/database, whose shards the replicas share")
 	f.password.add(set)
-	set.StringVar(&f.projections, "projections", "", "the file or the postgres:// database of the projections, which can be deleted at any time; default: beside the journal")
+	set.StringVar(&f.projections, "projections", "", "the file or the postgres:// database of the projections, which can be deleted at any time; default: beside the journal. With --role=query those in PostgreSQL are the other replicas', and a file is its own")
 	set.StringVar(&f.query, "query-bind-address", ":8443", "where the read-only HTTP API listens, with TLS; 0 turns it off")
 	set.StringVar(&f.queryCerts, "query-cert-dir", "", "a directory with tls.crt and tls.key for the HTTP API; default: a self-signed certificate, new at each start")
 	set.StringVar(&f.metrics, "metrics-bind-address", ":8080", "where metrics are served; 0 turns them off")
@@ -81,23 +87,38 @@ func (f *flags) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	j, err := where.open(ctx)
+	j, err := where.open(ctx, f.role == roleQuery)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = j.Close() }()
-	h, err := build(ctx, mgr, j, f, log)
+	store, err := f.rooms(ctx, mgr, j, log)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = h.store.Close() }() // disposable
+	defer func() { _ = store.Close() }() // disposable
 	return mgr.Start(ctx)
+}
+
+// rooms makes what the role takes, and returns the projections to be closed at the end.
+func (f *flags) rooms(ctx context.Context, mgr manager.Manager, j journal.Journal, log *slog.Logger) (*projection.Store, error) {
+	if f.role == roleQuery {
+		return buildReader(ctx, mgr, j, f, log)
+	}
+	h, err := build(ctx, mgr, j, f, log)
+	if err != nil {
+		return nil, err
+	}
+	return h.store, nil
 }
 
 // where returns the journal's location, and makes the other settings fit it.
 func (f *flags) where(log *slog.Logger) (location, error) {
 	l, err := f.password.locate("--journal", f.journal)
 	if err != nil {
+		return l, err
+	}
+	if err := f.checkRole(l); err != nil {
 		return l, err
 	}
 	if f.projections == "" {
@@ -132,7 +153,9 @@ func (f *flags) manager(config *rest.Config) (manager.Manager, error) {
 		LeaderElectionReleaseOnCancel: true,
 		GracefulShutdownTimeout:       &grace,
 		Controller:                    ctrlconfig.Controller{EnableWarmup: &warm},
-		// Neither is listed nor watched: the operator has no right to, and needs none.
+		// Of ConfigMaps, the cache holds the metadata of those that are followed.
+		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{&corev1.ConfigMap{}: {Label: controller.FollowedConfigMaps()}}},
+		// Both are read past the cache. Secrets are neither listed nor watched: the operator has no right to, and needs none.
 		Client: client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}}}},
 	})
 	if err != nil {

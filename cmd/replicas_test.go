@@ -46,6 +46,7 @@ func edict(t *testing.T, args ...string) *exec.Cmd {
 // site is a control plane with the configuration for PostgreSQL applied, and a database.
 type site struct {
 	*testing.T
+	plane      *cluster.Cluster
 	api        client.Client
 	kubeconfig string // the operator's own, with its rights and no others
 	server     *postgres.Server
@@ -58,6 +59,7 @@ func newSite(t *testing.T) *site {
 	plane, err := cluster.Start(t.Context(), cluster.Options{})
 	s.must(err)
 	t.Cleanup(func() { s.must(plane.Stop()) })
+	s.plane = plane
 	_, err = plane.Kubectl(t.Context(), "apply", "--server-side", "--validate=strict", "-k", "../config/postgres")
 	s.must(err)
 	_, err = plane.Kubectl(t.Context(), "wait", "--for=condition=Established", "crd", "--all")
@@ -248,7 +250,6 @@ func (s *site) password() string {
 	return password
 }
 
-// run returns what the program prints.
 // run returns what the program prints.
 func (s *site) run(args ...string) string {
 	s.Helper()

@@ -95,12 +95,18 @@ func (p *passwordFlag) locate(what, text string) (location, error) {
 	return p.complete(l)
 }
 
-// open opens the journal. A SQLite file that is missing is made.
-func (l location) open(ctx context.Context) (journal.Journal, error) {
+// open opens the journal. A SQLite file that is missing is made. Only a journal in
+// PostgreSQL can be opened to be read alone.
+func (l location) open(ctx context.Context, readOnly bool) (journal.Journal, error) {
 	if l.url == nil {
 		return sqlite.Open(ctx, l.path, sqlite.Options{})
 	}
-	return postgres.Open(ctx, l.url.String(), postgres.Options{})
+	return postgres.Open(ctx, l.url.String(), postgres.Options{ReadOnly: readOnly})
+}
+
+// isDatabase reports whether projections are in PostgreSQL, and not in a file.
+func isDatabase(projections string) bool {
+	return strings.HasPrefix(projections, "postgres://") || strings.HasPrefix(projections, "postgresql://")
 }
 
 // projections is where the projections of the journal are, unless they are wanted elsewhere.

@@ -29,6 +29,7 @@ type AgentReconciler struct {
 	client.Client
 	Engine    *execution.Engine
 	Secrets   *Secrets
+	Summaries *Summaries
 	CheckMenu func(agent.Profile) error // says whether the menu can be offered to a model
 	Recorder  events.EventRecorder
 	Now       func() time.Time
@@ -71,6 +72,9 @@ func (r *AgentReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 	s.conclude(err)
 	if failed := r.publish(ctx, &live, s.object); failed != nil {
 		return translate(failed)
+	}
+	if err == nil {
+		err = r.Summaries.ensure(ctx, &live, &s.object.Status)
 	}
 	if err == nil && s.object.Status.TokensToday > 0 { // which ends with the day
 		now := r.Now().UTC()

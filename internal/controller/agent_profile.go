@@ -74,6 +74,25 @@ func operationOf(o *edictv1.Operation) agent.Operation {
 	return op
 }
 
+// summariesOf returns when the agent's summaries are issued.
+func summariesOf(a *edictv1.Agent) declaredSummaries {
+	d := declaredSummaries{keep: 10}
+	s := a.Spec.Summaries
+	if s == nil {
+		return d
+	}
+	if s.AfterTurns != nil {
+		d.turns = int(*s.AfterTurns)
+	}
+	if s.AfterTokens != nil {
+		d.tokens = int(*s.AfterTokens)
+	}
+	if s.KeepTurns != nil {
+		d.keep = int(*s.KeepTurns)
+	}
+	return d
+}
+
 func durationOr(d *metav1.Duration, otherwise time.Duration) time.Duration {
 	if d == nil {
 		return otherwise

@@ -127,10 +127,23 @@ func progress(c *agent.Command) (reason, message string) {
 		return edictv1.ReasonRunning, fmt.Sprintf("Attempt %d is under way, until %s at the latest.", c.Attempt.Number, c.Attempt.Deadline.Format(time.RFC3339))
 	case !c.RetryAt.IsZero():
 		return edictv1.ReasonRetrying, fmt.Sprintf("Attempt %d failed (%s); the next follows at %s. %s", c.Attempts, c.Reason, c.RetryAt.Format(time.RFC3339), c.Message)
-	case c.Intent.Type == agent.Ask && c.Attempts == 0:
-		return edictv1.ReasonWaitingForTurn, "Accepted; it starts when the earlier asks of its conversation have ended."
+	case c.Attempts == 0 && turn(c.Intent.Type) != "":
+		return edictv1.ReasonWaitingForTurn, "Accepted; it starts when " + turn(c.Intent.Type) + " have ended."
 	}
 	return edictv1.ReasonRunning, "The command is on its way."
+}
+
+// turn names what a command waits for that runs one at a time with others.
+func turn(t agent.Type) string {
+	switch t {
+	case agent.Ask:
+		return "the earlier asks of its conversation"
+	case agent.IndexDocuments, agent.RemoveDocuments:
+		return "the earlier changes of its collection"
+	case agent.Summarize:
+		return "the earlier summaries of the same"
+	}
+	return ""
 }
 
 // mirrorFault says what is in the way of a command that has not ended.

@@ -2,10 +2,8 @@ package controller
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -192,20 +190,8 @@ func (r *CommandReconciler) refuse(ctx context.Context, s *commandScope, child a
 
 func issuedObject(parent *edictv1.Command, child agent.IssuedCommand) *edictv1.Command {
 	controller := true
-	spec := edictv1.CommandSpec{AgentRef: parent.Spec.AgentRef, IdempotencyKey: child.Key, Timeout: parent.Spec.Timeout, Retry: parent.Spec.Retry}
-	switch child.Intent.Type {
-	case agent.SaveMemory:
-		p := child.Intent.SaveMemory()
-		spec.SaveMemory = &edictv1.SaveMemoryCommand{Kind: p.Kind, Content: p.Content}
-	case agent.ForgetMemory:
-		spec.ForgetMemory = &edictv1.ForgetMemoryCommand{ID: child.Intent.ForgetMemory().ID}
-	case agent.CallAPI:
-		p := child.Intent.CallAPI()
-		spec.CallAPI = &edictv1.CallAPICommand{Operation: p.Operation}
-		if len(p.Arguments) > 0 {
-			spec.CallAPI.Arguments = &apiextensionsv1.JSON{Raw: p.Arguments}
-		}
-	}
+	spec := issuedSpec(child.Intent)
+	spec.AgentRef, spec.IdempotencyKey, spec.Timeout, spec.Retry = parent.Spec.AgentRef, child.Key, parent.Spec.Timeout, parent.Spec.Retry
 	return &edictv1.Command{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: parent.Namespace, Name: child.Name,
@@ -245,23 +231,4 @@ func orderOf(c *edictv1.Command) agent.Order {
 		}
 	}
 	return o
-}
-
-func intentOf(spec *edictv1.CommandSpec) agent.Intent {
-	switch {
-	case spec.Ask != nil:
-		return agent.NewIntent(agent.Ask, agent.AskPayload{Conversation: spec.Ask.Conversation, Message: spec.Ask.Message})
-	case spec.SaveMemory != nil:
-		return agent.NewIntent(agent.SaveMemory, agent.SaveMemoryPayload{Kind: spec.SaveMemory.Kind, Content: spec.SaveMemory.Content})
-	case spec.ForgetMemory != nil:
-		return agent.NewIntent(agent.ForgetMemory, agent.ForgetMemoryPayload{ID: spec.ForgetMemory.ID})
-	case spec.Resolve != nil:
-		return agent.NewIntent(agent.Resolve, agent.ResolvePayload{Command: spec.Resolve.Command,
-			Outcome: agent.Settlement(spec.Resolve.Outcome), Reason: spec.Resolve.Reason, By: spec.Resolve.By})
-	}
-	payload := agent.CallAPIPayload{Operation: spec.CallAPI.Operation}
-	if spec.CallAPI.Arguments != nil {
-		payload.Arguments = json.RawMessage(spec.CallAPI.Arguments.Raw)
-	}
-	return agent.NewIntent(agent.CallAPI, payload)
 }

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -18,24 +19,21 @@ import (
 	"github.com/edict-dev/edict/internal/agent"
 	"github.com/edict-dev/edict/internal/execution"
 	"github.com/edict-dev/edict/internal/fault"
+	"github.com/edict-dev/edict/internal/query"
 )
 
 // contextKey is the key of an output ConfigMap that holds the context.
 const contextKey = "context.md"
 
-// Freshness says what a projection has seen of a stream; package projection's Store does.
-type Freshness interface {
-	Lag(ctx context.Context, stream string) (int64, error)
-}
-
 // ContextViewReconciler says in a view's status what the view holds, and keeps
 // its output ConfigMap. It reads the journal's projections, and appends nothing.
 type ContextViewReconciler struct {
 	client.Client
-	Engine    *execution.Engine
-	Views     *Views
-	Freshness Freshness
-	Recorder  events.EventRecorder
+	Engine   *execution.Engine
+	Views    *Views
+	Fresh    query.Freshness
+	Recorder events.EventRecorder
+	Now      func() time.Time
 }
 
 // +kubebuilder:rbac:groups=edict.dev,resources=contextviews,verbs=get;list;watch
@@ -70,6 +68,9 @@ func (r *ContextViewReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 	if failed := r.publish(ctx, &live, s.object); failed != nil {
 		return translate(failed)
 	}
+	if err == nil && s.object.Status.Lag > 0 { // a projection that stands still rings for nobody
+		return ctrl.Result{RequeueAfter: slowly}, nil
+	}
 	return translate(err)
 }
 
@@ -82,38 +83,45 @@ func (r *ContextViewReconciler) refs(ctx context.Context, s *viewScope) error {
 	case apierrors.IsNotFound(err):
 		message := fmt.Sprintf("There is no Agent %q in this namespace; create it, and the view follows its journal.", name)
 		s.set(edictv1.ConditionRefsResolved, metav1.ConditionFalse, edictv1.ReasonAgentNotFound, message)
+		meta.RemoveStatusCondition(&s.object.Status.Conditions, edictv1.ConditionDegraded) // it has no stream
 		return fault.NewWait(slowly, edictv1.ReasonAgentNotFound, "%s", message)
 	case err != nil:
 		s.set(edictv1.ConditionRefsResolved, metav1.ConditionUnknown, edictv1.ReasonUnexpected, "An unexpected failure; it is tried again.")
+		return err
+	}
+	if _, err := r.Views.define(ctx, s.object); err != nil {
+		if f := fault.Of(err); f.Kind == fault.Wait || f.Kind == fault.Invalid {
+			s.set(edictv1.ConditionRefsResolved, metav1.ConditionFalse, f.Reason, f.Message)
+		} else {
+			s.set(edictv1.ConditionRefsResolved, metav1.ConditionUnknown, edictv1.ReasonUnexpected, "An unexpected failure; it is tried again.")
+		}
 		return err
 	}
 	s.set(edictv1.ConditionRefsResolved, metav1.ConditionTrue, edictv1.ReasonResolved, "Everything that the view names exists.")
 	return nil
 }
 
-// build owns Current, and renders the context of a question without a conversation.
+// build renders the context of a question without a conversation.
 func (r *ContextViewReconciler) build(ctx context.Context, s *viewScope) error {
-	stream, built, err := r.Views.render(ctx, s.object)
+	stream, err := r.Views.Newest(ctx, s.object.Namespace, s.object.Spec.AgentRef.Name)
 	if err != nil {
 		return err
 	}
-	lag, err := r.Freshness.Lag(ctx, stream)
+	built, err := r.Views.render(ctx, s.object, stream)
+	if behind := r.fresh(ctx, s, stream); err == nil {
+		err = behind
+	}
 	if err != nil {
 		return err
 	}
 	s.context = built
 	status := &s.object.Status
-	status.Stream, status.Sequence, status.Lag, status.Digest = stream, built.Sequence, lag, built.Digest
+	status.Sequence, status.Digest = built.Sequence, built.Digest
 	status.Tokens = fmt.Sprintf("%d/%d", built.Tokens, built.Budget)
 	status.BlockCount = int32(len(built.Blocks))
 	status.Blocks = nil
 	for _, b := range built.Blocks {
 		status.Blocks = append(status.Blocks, edictv1.BlockStatus{Name: b.Name, Tokens: int32(b.Tokens), Items: int32(b.Items), Cut: int32(b.Cut)})
-	}
-	if lag == 0 {
-		s.set(edictv1.ConditionCurrent, metav1.ConditionTrue, edictv1.ReasonCurrent, "The view has seen all of its stream.")
-	} else {
-		s.set(edictv1.ConditionCurrent, metav1.ConditionFalse, edictv1.ReasonBehind, fmt.Sprintf("The view is %d events behind its stream; it catches up by itself.", lag))
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"github.com/edict-dev/edict/internal/journal/sqlite"
 	"github.com/edict-dev/edict/internal/policy"
 	"github.com/edict-dev/edict/internal/projection"
+	"github.com/edict-dev/edict/internal/query"
 	"github.com/edict-dev/edict/internal/view"
 )
 
@@ -90,22 +92,26 @@ func (h *house) open() {
 // build wires the rooms as cmd does, with the parties outside in the place of HTTP.
 func (h *house) build() {
 	h.Helper()
-	builder, err := view.NewBuilder(h.store)
+	builder, err := view.NewBuilder(h.store, nil)
 	if err != nil {
 		h.Fatal(err)
 	}
 	c := h.disk.through(h.api)
 	secrets := &Secrets{Live: h.api, Now: h.clock.Now}
-	views := &Views{Reader: c, Builder: builder, Newest: func(ctx context.Context, namespace, name string) (string, error) {
+	fresh := query.Freshness{Journal: h.journal, Projection: h.store}
+	views := &Views{Reader: c, Builder: builder, Fresh: fresh, Newest: func(ctx context.Context, namespace, name string) (string, error) {
 		return h.engine.Stream(ctx, namespace, name)
 	}}
 	h.engine = execution.New(execution.Options{
 		Journal: h.journal, Authorise: policy.Authorise, Contexts: views, Secrets: secrets, Decider: h, Caller: h,
+		Documents: &Documents{Live: h.api}, Tokens: func(text string) int { return (len(text) + 3) / 4 },
+		Summarizer: h, Transcripts: &view.Transcripts{Reader: h.store},
 		Poke: func(_, command string) { h.news <- command }, Health: func(error) {}, Lost: func(int) {},
 	})
 	h.commands = &CommandReconciler{Client: c, Live: h.api, Engine: h.engine, Now: h.clock.Now}
-	h.agents = &AgentReconciler{Client: c, Engine: h.engine, Secrets: secrets, Recorder: silent{}, Now: h.clock.Now, CheckMenu: func(agent.Profile) error { return nil }}
-	h.views = &ContextViewReconciler{Client: c, Engine: h.engine, Views: views, Freshness: h.store, Recorder: silent{}}
+	h.agents = &AgentReconciler{Client: c, Engine: h.engine, Secrets: secrets, Recorder: silent{}, Now: h.clock.Now, CheckMenu: func(agent.Profile) error { return nil },
+		Summaries: &Summaries{Client: c, Conversations: h.store}}
+	h.views = &ContextViewReconciler{Client: c, Engine: h.engine, Views: views, Fresh: fresh, Recorder: silent{}, Now: h.clock.Now}
 }
 
 // close ends the life; the journal is left as it is at that moment.
@@ -129,18 +135,21 @@ func (h *house) restart() {
 }
 
 // follow keeps the projections up to date until the test ends.
-func (h *house) follow() {
-	ctx, stop := context.WithCancel(context.Background())
+func (h *house) follow() { h.Cleanup(h.followUntil()) }
+
+// followUntil keeps the projections up to date until what it returns is called.
+func (h *house) followUntil() (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	store := h.store
 	go func() {
 		defer close(done)
 		_ = store.Follow(ctx) // it ends with the test, and a test that it fails sees a view that stays behind
 	}()
-	h.Cleanup(func() {
-		stop()
+	return func() {
+		cancel()
 		<-done
-	})
+	}
 }
 
 // Decide is the model.
@@ -149,6 +158,14 @@ func (h *house) Decide(ctx context.Context, q agent.Inquiry) (agent.Answer, erro
 	h.asked++
 	h.mu.Unlock()
 	return h.decide(ctx, q)
+}
+
+// Summarize is the model, too.
+func (h *house) Summarize(_ context.Context, q agent.SummaryInquiry) (agent.SummaryAnswer, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.asked++
+	return agent.SummaryAnswer{Text: fmt.Sprintf("Summary up to %d.", q.Transcript.To), Model: "scripted", Request: []byte("{}")}, nil
 }
 
 // Call is the API.

@@ -50,18 +50,19 @@ func (d *Doorbell) source() source.Source {
 	})
 }
 
-// Doorbells wake the three controllers.
-type Doorbells struct{ Commands, Agents, Views Doorbell }
+// Doorbells wake the controllers.
+type Doorbells struct{ Commands, Agents, Views, ConfigMaps Doorbell }
 
 // Concurrency is how many objects of each kind are reconciled at the same time.
 // A worker waits for the API server and the journal's disk, never for a model.
 type Concurrency struct{ Commands, Others int }
 
-// Reconcilers are the three reconcilers, ready to be set up.
+// Reconcilers are the reconcilers, ready to be set up.
 type Reconcilers struct {
 	Commands    *CommandReconciler
 	Agents      *AgentReconciler
 	Views       *ContextViewReconciler
+	ConfigMaps  *ConfigMapReconciler
 	Doorbells   *Doorbells
 	Concurrency Concurrency
 }
@@ -73,7 +74,7 @@ func (r *Reconcilers) Setup(ctx context.Context, mgr ctrl.Manager) error {
 			return err
 		}
 	}
-	for _, setup := range []func(ctrl.Manager) error{r.commands, r.agents, r.views} {
+	for _, setup := range []func(ctrl.Manager) error{r.commands, r.agents, r.views, r.configMaps} {
 		if err := setup(mgr); err != nil {
 			return err
 		}
@@ -114,6 +115,7 @@ func (r *Reconcilers) views(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&edictv1.ContextView{}, builder.WithPredicates(specMoved)).
 		Watches(&edictv1.Agent{}, handler.EnqueueRequestsFromMapFunc(r.viewsOfAgent), builder.WithPredicates(agentMoved)).
+		Watches(&edictv1.ContextView{}, handler.EnqueueRequestsFromMapFunc(r.viewsWithViews), builder.WithPredicates(specMoved)).
 		WatchesRawSource(r.Doorbells.Views.source()).
 		WithOptions(controller.Options{MaxConcurrentReconciles: r.Concurrency.Others}).
 		Complete(r.Views)
@@ -172,16 +174,20 @@ func (r *Reconcilers) viewsOfAgent(ctx context.Context, a client.Object) []recon
 // not looked at. Before the caches run it does nothing: the first listing looks
 // at everything.
 func (r *Reconcilers) RingShards(ctx context.Context, shards []int) {
-	ring := func(bell *Doorbell, o client.Object, agent string) {
+	ring := func(bell *Doorbell, o client.Object, agent string) bool {
 		shard, err := r.Agents.Engine.Shard(ctx, o.GetNamespace(), agent)
 		if err != nil || slices.Contains(shards, shard) {
 			bell.Ring(client.ObjectKeyFromObject(o)) // if the shard is not known now, the reconciler asks again
+			return true
 		}
+		return false
 	}
 	var agents edictv1.AgentList
 	if r.Agents.List(ctx, &agents, client.UnsafeDisableDeepCopy) == nil {
 		for i := range agents.Items {
-			ring(&r.Doorbells.Agents, &agents.Items[i], agents.Items[i].Name)
+			if ring(&r.Doorbells.Agents, &agents.Items[i], agents.Items[i].Name) {
+				r.ringConfigMaps(ctx, &agents.Items[i])
+			}
 		}
 	}
 	var views edictv1.ContextViewList
@@ -198,6 +204,18 @@ func (r *Reconcilers) RingShards(ctx context.Context, shards []int) {
 				ring(&r.Doorbells.Commands, c, c.Spec.AgentRef.Name)
 			}
 		}
+	}
+}
+
+// RingEveryView lets all views be looked at, that much later and once. It is for
+// when none of them is told of news by itself.
+func (r *Reconcilers) RingEveryView(ctx context.Context, after time.Duration) {
+	var list edictv1.ContextViewList
+	if r.Views.List(ctx, &list, client.UnsafeDisableDeepCopy) != nil {
+		return // their slow look stands in
+	}
+	for i := range list.Items {
+		r.Doorbells.Views.RingAfter(client.ObjectKeyFromObject(&list.Items[i]), after)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	edictv1 "github.com/edict-dev/edict/api/v1alpha1"
 	"github.com/edict-dev/edict/internal/agent"
@@ -27,9 +28,10 @@ type Views struct {
 	client.Reader
 	Builder *view.Builder
 	Newest  func(ctx context.Context, namespace, agent string) (string, error) // an agent's newest stream
+	Fresh   query.Freshness
 }
 
-// Build renders a context for the write side.
+// Build renders a context for the write side, as fresh as the agent demands.
 func (v *Views) Build(ctx context.Context, r execution.ContextRequest) (agent.Context, error) {
 	var object edictv1.ContextView
 	err := v.Get(ctx, types.NamespacedName{Namespace: r.Namespace, Name: r.View}, &object)
@@ -42,18 +44,26 @@ func (v *Views) Build(ctx context.Context, r execution.ContextRequest) (agent.Co
 	case object.Spec.AgentRef.Name != name:
 		return agent.Context{}, fault.NewWait(2*time.Second, edictv1.ReasonViewOfOtherAgent, "ContextView %q reads the journal of agent %q; name a view whose spec.agentRef is %q.", r.View, object.Spec.AgentRef.Name, name)
 	}
+	least, err := v.least(ctx, r)
+	if err != nil {
+		return agent.Context{}, err
+	}
+	definition, err := v.define(ctx, &object)
+	if err != nil {
+		return agent.Context{}, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, freshWithin)
 	defer cancel()
-	return v.Builder.Build(ctx, view.Request{Definition: definitionOf(&object), Stream: r.Stream, Question: r.Question, Min: r.Min})
+	return v.Builder.Build(ctx, view.Request{Definition: definition, Stream: r.Stream, Question: r.Question, Min: least})
 }
 
 // render builds what the object's status speaks of: the newest context of a question without a conversation.
-func (v *Views) render(ctx context.Context, object *edictv1.ContextView) (stream string, built agent.Context, err error) {
-	if stream, err = v.Newest(ctx, object.Namespace, object.Spec.AgentRef.Name); err != nil {
-		return "", agent.Context{}, err
+func (v *Views) render(ctx context.Context, object *edictv1.ContextView, stream string) (agent.Context, error) {
+	definition, err := v.define(ctx, object)
+	if err != nil {
+		return agent.Context{}, err
 	}
-	built, err = v.Builder.Build(ctx, view.Request{Definition: definitionOf(object), Stream: stream})
-	return stream, built, err
+	return v.Builder.Build(ctx, view.Request{Definition: definition, Stream: stream})
 }
 
 // View returns the definition of a declared view, for readers over HTTP.
@@ -63,10 +73,53 @@ func (v *Views) View(ctx context.Context, namespace, name string) (view.Definiti
 	if apierrors.IsNotFound(err) {
 		return view.Definition{}, query.ErrNotFound
 	}
-	return definitionOf(&object), err
+	if err != nil {
+		return view.Definition{}, err
+	}
+	return v.define(ctx, &object)
 }
 
-// List returns the definitions of a namespace's views, by name.
+// Candidate returns what a declared view would be with another spec: that of a
+// ContextView, or one that stands alone, in YAML or JSON. What the API server adds
+// and checks at admission is not asked for: who builds contexts checks it, too.
+func (v *Views) Candidate(ctx context.Context, namespace, name string, manifest []byte) (view.Definition, error) {
+	var object edictv1.ContextView
+	err := v.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, &object)
+	if apierrors.IsNotFound(err) {
+		return view.Definition{}, query.ErrNotFound
+	}
+	if err != nil {
+		return view.Definition{}, err
+	}
+	spec, err := specOf(manifest)
+	if err != nil {
+		return view.Definition{}, fault.NewInvalid("InvalidView", "The body is neither a ContextView nor the spec of one: %s.", err)
+	}
+	if spec.AgentRef.Name == "" {
+		spec.AgentRef = object.Spec.AgentRef
+	}
+	object = edictv1.ContextView{ObjectMeta: object.ObjectMeta, Spec: *spec}
+	return v.define(ctx, &object)
+}
+
+// specOf reads a ContextView, or the spec of one. A field that neither has is an error.
+func specOf(manifest []byte) (*edictv1.ContextViewSpec, error) {
+	var top map[string]any
+	if err := yaml.Unmarshal(manifest, &top); err != nil {
+		return nil, err
+	}
+	if _, whole := top["spec"]; whole {
+		var object edictv1.ContextView
+		err := yaml.UnmarshalStrict(manifest, &object)
+		return &object.Spec, err
+	}
+	var spec edictv1.ContextViewSpec
+	err := yaml.UnmarshalStrict(manifest, &spec)
+	return &spec, err
+}
+
+// List returns the definitions of a namespace's views, by name. One that names
+// what is not there is as it is declared: no context can be built of it.
 func (v *Views) List(ctx context.Context, namespace string) ([]view.Definition, error) {
 	var list edictv1.ContextViewList
 	if err := v.Reader.List(ctx, &list, client.InNamespace(namespace)); err != nil {
@@ -74,7 +127,11 @@ func (v *Views) List(ctx context.Context, namespace string) ([]view.Definition, 
 	}
 	definitions := make([]view.Definition, 0, len(list.Items))
 	for i := range list.Items {
-		definitions = append(definitions, definitionOf(&list.Items[i]))
+		definition, err := v.define(ctx, &list.Items[i])
+		if err != nil {
+			definition = declared(&list.Items[i])
+		}
+		definitions = append(definitions, definition)
 	}
 	slices.SortFunc(definitions, func(a, b view.Definition) int { return strings.Compare(a.Name, b.Name) })
 	return definitions, nil
@@ -91,23 +148,4 @@ func (v *Views) Stream(ctx context.Context, namespace, name string) (string, err
 		return "", err
 	}
 	return v.Newest(ctx, namespace, name)
-}
-
-// definitionOf returns the view as the read side knows it.
-func definitionOf(o *edictv1.ContextView) view.Definition {
-	d := view.Definition{Namespace: o.Namespace, Name: o.Name, Agent: o.Spec.AgentRef.Name, Budget: orDefault(int(o.Spec.Budget.Tokens), 4000)}
-	for i := range o.Spec.Blocks {
-		b := &o.Spec.Blocks[i]
-		block := view.Block{Name: b.Name, Weight: int(b.Weight), MinTokens: int(b.MinTokens)}
-		switch {
-		case b.Memories != nil:
-			block.Memories = &view.Memories{Kinds: b.Memories.Kinds, Limit: orDefault(int(b.Memories.Limit), 20)}
-		case b.Conversation != nil:
-			block.Conversation = &view.Conversation{Turns: orDefault(int(b.Conversation.Turns), 20)}
-		case b.Results != nil:
-			block.Results = &view.Results{Limit: orDefault(int(b.Results.Limit), 10)}
-		}
-		d.Blocks = append(d.Blocks, block)
-	}
-	return d
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/edict-dev/edict/internal/agent"
+	"github.com/edict-dev/edict/internal/fault"
 	"github.com/edict-dev/edict/internal/journal"
 	"github.com/edict-dev/edict/internal/journal/sqlite"
 	"github.com/edict-dev/edict/internal/projection"
@@ -27,6 +28,7 @@ const streamName = "travel/concierge"
 // Kubernetes knows is in maps.
 type house struct {
 	t          *testing.T
+	dir        string
 	journal    *sqlite.Journal
 	projection *projection.Store
 	server     *httptest.Server
@@ -42,7 +44,13 @@ type house struct {
 
 func newHouse(t *testing.T, options Options) *house {
 	t.Helper()
-	j, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "journal.db"), sqlite.Options{})
+	return newHouseOver(t, options, sqlite.Options{})
+}
+
+func newHouseOver(t *testing.T, options Options, storage sqlite.Options) *house {
+	t.Helper()
+	dir := t.TempDir()
+	j, err := sqlite.Open(t.Context(), filepath.Join(dir, "journal.db"), storage)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,17 +58,17 @@ func newHouse(t *testing.T, options Options) *house {
 	if _, err := j.Claim(t.Context(), 0); err != nil {
 		t.Fatal(err)
 	}
-	s, err := projection.Open(t.Context(), filepath.Join(t.TempDir(), "projection.db"), j, projection.Options{})
+	s, err := projection.Open(t.Context(), filepath.Join(dir, "projection.db"), j, projection.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	b, err := view.NewBuilder(s)
+	b, err := view.NewBuilder(s, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	h := &house{
-		t: t, journal: j, projection: s, denied: map[string]error{},
+		t: t, dir: dir, journal: j, projection: s, denied: map[string]error{},
 		streams: map[string]string{"travel/concierge": streamName, "travel/other": "travel/other"},
 		views: map[string]view.Definition{"travel/concierge": {
 			Namespace: "travel", Name: "concierge", Agent: "concierge", Budget: 2000,
@@ -102,6 +110,15 @@ func (h *house) List(_ context.Context, namespace string) (all []view.Definition
 	return all, nil
 }
 
+// Candidate reads a definition as it is, for no API server defaults it here.
+func (h *house) Candidate(_ context.Context, namespace, name string, manifest []byte) (view.Definition, error) {
+	d := view.Definition{Namespace: namespace, Name: name}
+	if err := json.Unmarshal(manifest, &d); err != nil {
+		return d, fault.NewInvalid("InvalidView", "the body is no ContextView: %s", err)
+	}
+	return d, nil
+}
+
 func (h *house) Stream(_ context.Context, namespace, name string) (string, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -128,9 +145,14 @@ func (h *house) deny(what string, err error) {
 
 func (h *house) append(stream string, blobs []journal.Blob, events ...agent.Event) int64 {
 	h.t.Helper()
+	return h.appendAs("key", stream, blobs, events...)
+}
+
+func (h *house) appendAs(key, stream string, blobs []journal.Blob, events ...agent.Event) int64 {
+	h.t.Helper()
 	b := journal.Batch{Stream: stream, Expected: journal.AnyVersion, Blobs: blobs}
 	for _, e := range events {
-		b.Events = append(b.Events, journal.Event(agent.Encode("key", e)))
+		b.Events = append(b.Events, journal.Event(agent.Encode(key, e)))
 	}
 	records, err := h.journal.Append(h.t.Context(), b)
 	if err != nil {
@@ -162,7 +184,12 @@ func (h *house) get(path string, headers ...string) reply {
 
 func (h *house) do(method, path string, headers ...string) reply {
 	h.t.Helper()
-	r, err := http.NewRequestWithContext(h.t.Context(), method, h.server.URL+path, nil)
+	return h.send(method, path, "", headers...)
+}
+
+func (h *house) send(method, path, body string, headers ...string) reply {
+	h.t.Helper()
+	r, err := http.NewRequestWithContext(h.t.Context(), method, h.server.URL+path, strings.NewReader(body))
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -174,11 +201,11 @@ func (h *house) do(method, path string, headers ...string) reply {
 		h.t.Fatal(err)
 	}
 	defer func() { _ = answer.Body.Close() }()
-	body, err := io.ReadAll(answer.Body)
+	text, err := io.ReadAll(answer.Body)
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	return reply{answer, string(body)}
+	return reply{answer, string(text)}
 }
 
 // wantProblem holds a reply against the problem that it should be, and returns it.

@@ -72,7 +72,7 @@ func problemOfFault(f *fault.Error) *problem {
 		p.Remedy = "Ask again after the time in Retry-After."
 	case fault.Invalid:
 		p.Status, p.Remedy = http.StatusBadRequest, "Change what the request asks for."
-		if f.Reason == "InvalidView" {
+		if f.Reason == "InvalidView" || f.Reason == "ViewCycle" {
 			p.Status, p.Remedy = http.StatusConflict, "Change the ContextView's spec."
 		}
 	case fault.Conflict:

@@ -37,6 +37,10 @@ type Views interface {
 	View(ctx context.Context, namespace, name string) (view.Definition, error)
 	// List returns those of a namespace, by name.
 	List(ctx context.Context, namespace string) ([]view.Definition, error)
+	// Candidate returns what a declared view would be with another spec, and
+	// declares nothing. It returns an error that wraps ErrNotFound if there is no
+	// such view, and a fault of kind Invalid if the manifest is none.
+	Candidate(ctx context.Context, namespace, name string, manifest []byte) (view.Definition, error)
 }
 
 // Access decides who may read.
@@ -69,6 +73,7 @@ type Projection interface {
 type Journal interface {
 	Head(ctx context.Context, stream string) (int64, error)
 	ReadStream(ctx context.Context, stream string, from int64, limit int) ([]journal.Record, error)
+	ReadSubject(ctx context.Context, stream, subject string) ([]journal.Record, error)
 	Blob(ctx context.Context, digest string) ([]byte, error)
 }
 
@@ -87,6 +92,7 @@ type Options struct {
 	Recheck   time.Duration    // after which somebody who follows has to be allowed again; 0: 1 min
 	Followers int              // at most so many at once; 0: 64
 	Readers   int              // at most so many read a journal's past at once; 0: 16
+	Cache     int              // bytes of contexts that are kept; 0: 32 MiB
 	Now       func() time.Time // nil: time.Now
 }
 
@@ -104,6 +110,9 @@ func (o Options) withDefaults() Options {
 	if o.Readers <= 0 {
 		o.Readers = 16
 	}
+	if o.Cache <= 0 {
+		o.Cache = 32 << 20
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -116,6 +125,8 @@ type handler struct {
 	options   Options
 	followers chan struct{} // a place for each that may follow
 	readers   chan struct{} // a place for each that may read the past
+	fresh     Freshness
+	cache     *cache
 }
 
 // New returns the API. Followers end with their request's context: the server's
@@ -125,12 +136,15 @@ func New(sources Sources, options Options) http.Handler {
 	h := &handler{
 		Sources: sources, options: options,
 		followers: make(chan struct{}, options.Followers), readers: make(chan struct{}, options.Readers),
+		fresh: Freshness{Journal: sources.Journal, Projection: sources.Projection}, cache: newCache(options.Cache),
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /v1/namespaces/{namespace}/contextviews", h.bounded(h.listViews))
 	mux.Handle("GET /v1/namespaces/{namespace}/contextviews/{name}/context", h.bounded(h.context))
 	mux.Handle("GET /v1/namespaces/{namespace}/agents/{name}/journal", answer(h.journal))
 	mux.Handle("GET /v1/namespaces/{namespace}/agents/{name}/blobs/{digest}", h.bounded(h.blob))
+	mux.Handle("GET /v1/namespaces/{namespace}/agents/{name}/commands/{command}/contexts", h.bounded(h.pastContexts))
+	mux.Handle("/v1/namespaces/{namespace}/contextviews/{name}/compare", h.bounded(h.compare))
 	mux.Handle("/", answer(func(http.ResponseWriter, *http.Request) error {
 		return &problem{Status: http.StatusNotFound, Reason: "UnknownPath", Detail: "There is nothing at this path.",
 			Remedy: "Begin with /v1/namespaces/{namespace}/contextviews, or /v1/namespaces/{namespace}/agents/{name}/journal."}
@@ -161,9 +175,12 @@ func (h *handler) bounded(e endpoint) http.Handler {
 	})
 }
 
+// readOnly lets pass what only reads: GET, HEAD, and the POST whose body is a
+// definition to compare with.
 func readOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		compares := r.Method == http.MethodPost && comparison.MatchString(r.URL.Path)
+		if r.Method != http.MethodGet && r.Method != http.MethodHead && !compares {
 			w.Header().Set("Allow", "GET, HEAD")
 			(&problem{Status: http.StatusMethodNotAllowed, Reason: "ReadOnly", Detail: "This API only reads.",
 				Remedy: "Use GET or HEAD; to change something, apply a Command."}).write(w)

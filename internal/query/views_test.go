@@ -62,7 +62,7 @@ func TestAContextIsTextOrJSON(t *testing.T) {
 	if text.StatusCode != http.StatusOK || text.Header.Get("Content-Type") != "text/plain; charset=utf-8" || !strings.Contains(text.body, "mem-0 (note, ") || !strings.Contains(text.body, ": hello\n") {
 		t.Errorf("got %d %v\n%s", text.StatusCode, text.Header, text.body)
 	}
-	if text.Header.Get("Edict-Sequence") != "3" || text.Header.Get("Edict-Digest") != journal.Digest([]byte(text.body)) || text.Header.Get("Edict-Lag") != "0" || text.Header.Get("Cache-Control") != "no-store" {
+	if text.Header.Get("Edict-Sequence") != "3" || text.Header.Get("Edict-Digest") != journal.Digest([]byte(text.body)) || text.Header.Get("Edict-Lag") != "0" || text.Header.Get("Cache-Control") != "private, no-cache" {
 		t.Errorf("got %v", text.Header)
 	}
 	var got contextAnswer
@@ -132,6 +132,12 @@ func TestBadParametersAreNamed(t *testing.T) {
 		context + "?sequence=0":                               "sequence",
 		context + "?sequence=1&minSequence=2":                 "sequence",
 		context + "?sequence=1&maxLag=0":                      "sequence",
+		context + "?sequence=1&maxLag=5s":                     "sequence",
+		context + "?at=1&minSequence=2":                       "sequence",
+		context + "?at=0":                                     "at",
+		context + "?at=1&sequence=1":                          "at",
+		context + "?maxLag=-1":                                "maxLag",
+		context + "?maxLag=-5s":                               "maxLag",
 		context + "?maxLag=none":                              "maxLag",
 		context + "?maxTokens=0":                              "maxTokens",
 		context + "?maxTokens=99999999":                       "maxTokens",
@@ -176,8 +182,13 @@ func TestWhatIsNotThereIsNotFound(t *testing.T) {
 
 func TestNothingIsWritten(t *testing.T) {
 	h := newHouse(t, Options{})
-	for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
-		got := h.do(method, "/v1/namespaces/travel/contextviews")
+	const compare = "/v1/namespaces/travel/contextviews/concierge/compare"
+	for _, what := range [][2]string{
+		{http.MethodPost, "/v1/namespaces/travel/contextviews"}, {http.MethodPut, "/v1/namespaces/travel/contextviews"},
+		{http.MethodPatch, "/v1/namespaces/travel/contextviews"}, {http.MethodDelete, "/v1/namespaces/travel/contextviews"},
+		{http.MethodPut, compare}, {http.MethodDelete, compare}, {http.MethodPost, compare + "/more"},
+	} {
+		got := h.do(what[0], what[1])
 		got.wantProblem(t, http.StatusMethodNotAllowed, "ReadOnly")
 		if got.Header.Get("Allow") != "GET, HEAD" {
 			t.Errorf("Allow: %s", got.Header.Get("Allow"))
@@ -201,6 +212,8 @@ func TestWhoMayNotReadIsRefused(t *testing.T) {
 		{"/agents/concierge" + digest, "get agents travel/concierge"},
 		{"/agents/concierge" + digest, "get commands travel/"},
 		{"/agents/none/journal", "get agents travel/none"},
+		{"/agents/concierge/commands/trip/contexts", "get agents travel/concierge"},
+		{"/agents/concierge/commands/trip/contexts?verify=true&life=1", "get commands travel/"},
 	}
 	h := newHouse(t, Options{})
 	for _, c := range cases {

@@ -35,6 +35,9 @@ func TestAnEventOfANewerVersionStopsItsStreamAlone(t *testing.T) {
 	w.condition(&a, "concierge", edictv1.ConditionStalled, metav1.ConditionTrue, edictv1.ReasonUnreadableEvent)
 	w.condition(&c, "after-concierge", edictv1.ConditionStalled, metav1.ConditionTrue, edictv1.ReasonUnreadableEvent)
 	w.condition(&v, "concierge", edictv1.ConditionStalled, metav1.ConditionTrue, edictv1.ReasonUnreadableEvent)
+	w.condition(&v, "concierge", edictv1.ConditionDegraded, metav1.ConditionTrue, edictv1.ReasonUnreadableEvent)
+	w.create(newAsk("ask-concierge", "concierge", "lobby", "Good evening"))
+	w.condition(&c, "ask-concierge", edictv1.ConditionStalled, metav1.ConditionTrue, edictv1.ReasonUnreadableEvent)
 	w.command("before-concierge", edictv1.CommandSucceeded)
 
 	w.create(newAsk("after-porter", "porter", "lobby", "Good evening"))

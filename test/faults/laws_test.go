@@ -58,7 +58,7 @@ type thought struct {
 }
 
 // checkModel compares what the model was asked with what the journal tells: a step is asked once, and once more for
-// each attempt that came to nothing, and never after its decision was recorded.
+// each attempt that came to nothing, and never after its decision, or its summary, was recorded.
 func checkModel(calls []modelCall, all []*story) (wrong []string) {
 	lost, decided := map[thought]int{}, map[thought]time.Time{}
 	for _, s := range all {
@@ -66,13 +66,15 @@ func checkModel(calls []modelCall, all []*story) (wrong []string) {
 		for _, r := range s.events {
 			switch e := r.Event.(type) {
 			case agent.AttemptStarted:
-				open[e.Attempt] = e.Step
+				open[e.Attempt] = max(1, e.Step) // a summary is asked for in one step
 			case agent.AttemptAbandoned:
 				lost[thought{s.key, open[e.Attempt]}]++
 			case agent.AttemptFailed:
 				lost[thought{s.key, open[e.Attempt]}]++
 			case agent.DecisionMade:
 				decided[thought{s.key, e.Step}] = r.Time
+			case agent.SummaryWritten:
+				decided[thought{s.key, 1}] = r.Time
 			}
 		}
 	}

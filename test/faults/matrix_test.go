@@ -307,7 +307,7 @@ func (r *row) checkEffect(commands []edictv1.Command, all []*story) {
 		n.effects = r.world.ignores.effects()[subject]
 	default:
 		for _, s := range all {
-			n.effects += howMany[agent.MemorySaved](s)
+			n.effects += howMany[agent.MemorySaved](s) + howMany[agent.SummaryWritten](s) + howMany[agent.DocumentIndexed](s)
 		}
 	}
 	phase := agent.Phase("")
@@ -358,5 +358,5 @@ type shape struct {
 	unknown  bool // the outcome may be unknown without a kill
 	effects  int
 	told     map[string]int // how many ends of a command Kubernetes Events tell of, if it is not one
-	places   []string // lives are separated by " then "
+	places   []string       // lives are separated by " then "
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -65,6 +66,25 @@ func newCommand(name, agent string) *edictv1.Command {
 func newAsk(name, agent, message string) *edictv1.Command {
 	c := newCommand(name, agent)
 	c.Spec.Ask = &edictv1.AskCommand{Conversation: name, Message: message}
+	return c
+}
+
+func newSummarize(name, agent, conversation string) *edictv1.Command {
+	c := newCommand(name, agent)
+	c.Spec.Summarize = &edictv1.SummarizeCommand{Conversation: conversation}
+	return c
+}
+
+// newRules returns a ConfigMap of one document.
+func newRules(name string) *corev1.ConfigMap {
+	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}, Data: map[string]string{"visa.md": "A visa takes ten days."}}
+}
+
+// newIndex returns a command that indexes all of a ConfigMap.
+func newIndex(name, agent, configMap string) *edictv1.Command {
+	c := newCommand(name, agent)
+	c.Spec.IndexDocuments = &edictv1.IndexDocumentsCommand{Collection: "rules",
+		Source: edictv1.DocumentSource{ConfigMap: &edictv1.ConfigMapDocuments{Name: configMap}}}
 	return c
 }
 

@@ -98,6 +98,17 @@ var shapes = []shape{
 		places:  around("AttemptFailed"),
 	},
 	{
+		name: "a summary", class: agent.Internal, effects: 1, phase: agent.Succeeded, commands: 2, ends: "s",
+		objects: one(newAsk("c", "concierge", "Hello")), during: summarizes("s", "c"),
+		places: slices.Concat(around("CommandAccepted@2", "AttemptStarted", "SummaryWritten"),
+			[]string{"model:asked@2", "model:answered@2", "event:created@2", "status:written@2", "model:answered@2 then append:AttemptAbandoned"}),
+	},
+	{
+		name: "documents of a ConfigMap", class: agent.Internal, effects: 1, phase: agent.Succeeded, commands: 1, ends: "c",
+		objects: func() []client.Object { return []client.Object{newRules("rules"), newIndex("c", "concierge", "rules")} },
+		places:  slices.Concat(around("CommandAccepted", "AttemptStarted", "DocumentIndexed"), told, folded),
+	},
+	{
 		name: "a call that is cancelled", class: agent.Idempotent, phase: agent.Cancelled, commands: 1, ends: "c",
 		objects: one(newBooking("c", "concierge", "put", flightFull, subject)), during: cancel,
 		places: around("CancelRequested", "CommandCancelled"),
@@ -180,6 +191,15 @@ func settles(command string) func(context.Context, *world) {
 	return func(ctx context.Context, w *world) {
 		if until(ctx, reachWithin, w.is(ctx, command, edictv1.CommandOutcomeUnknown)) == nil {
 			_ = w.create(ctx, newResolve("resolve", "concierge", command, w.plane.user)) // the row fails without it; the next life may find it there
+		}
+	}
+}
+
+// summarizes is a person who has the conversation of an ask summarised when that has ended.
+func summarizes(summary, ask string) func(context.Context, *world) {
+	return func(ctx context.Context, w *world) {
+		if until(ctx, reachWithin, w.is(ctx, ask, edictv1.CommandSucceeded)) == nil {
+			_ = w.create(ctx, newSummarize(summary, "concierge", ask)) // the row fails without it; the next life may find it there
 		}
 	}
 }

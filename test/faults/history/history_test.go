@@ -51,6 +51,8 @@ func TestPlantedEventsAreFound(t *testing.T) {
 		{"an attempt is left out", "failed", []line{this, of(pay, agent.AttemptStarted{Attempt: 4}), of(pay, agent.AttemptFailed{Attempt: 4})}, "attempt 4 follows attempt 2"},
 		{"two attempts are open", "failed", nil, "attempt 3 is started while attempt 2 is open"},
 		{"an attempt is closed twice", "failed", []line{this, this}, "attempt 2 is not open"},
+		{"a summary comes of an attempt that is closed", "failed", []line{this, of(pay, agent.SummaryWritten{Attempt: 2})}, "attempt 2 is not open"},
+		{"a document comes of no attempt", "failed", []line{this, of(pay, agent.DocumentIndexed{Collection: "rules"})}, "no attempt at it is open"},
 		{"an attempt succeeds twice", "paid", []line{this, of(pay, agent.AttemptStarted{Attempt: 4}), of(pay, agent.AttemptSucceeded{Attempt: 4})}, "is started after one has succeeded"},
 		{"a command that has ended is attempted", "child done", []line{this, of(pay, agent.AttemptStarted{Attempt: 4})}, "has ended with CommandSucceeded"},
 		{"a lost command is attempted without a person", "settled", nil, "has ended with OutcomeLost"},

@@ -19,7 +19,7 @@ type life struct {
 	attempts int    // started so far
 	open     *attempt
 	steps    int  // decisions made so far
-	done     bool // an attempt succeeded
+	done     bool // an attempt at an effect, or at a summary, succeeded
 	given    bool // the ask has responded
 	saved    bool // its memory was saved or forgotten
 	running  bool // the ask has built a context, and has not ended
@@ -60,8 +60,15 @@ func (l *life) take(r journal.Record, event agent.Event) {
 		l.close(r, e.Attempt)
 	case agent.DecisionMade:
 		l.decided(r, e)
+	case agent.SummaryWritten:
+		l.close(r, e.Attempt)
+		l.once(r, &l.done, "the summary was written before")
 	case agent.ResponseGiven:
 		l.once(r, &l.given, "the ask has responded before")
+	case agent.DocumentIndexed:
+		if l.open == nil {
+			l.violate(r, "a document is recorded, and no attempt at it is open")
+		}
 	case agent.MemorySaved, agent.MemoryForgotten:
 		l.once(r, &l.saved, "the command has changed the memory before")
 	default:
@@ -140,7 +147,7 @@ func (l *life) end(r journal.Record, event agent.Event) {
 	case agent.OutcomeLost:
 		l.open = nil
 	case agent.CommandSucceeded:
-		effect := l.accepted.Intent.Type == agent.CallAPI
+		effect := l.accepted.Intent.Type == agent.CallAPI || l.accepted.Intent.Type == agent.IndexDocuments
 		if effect && !l.done {
 			l.violate(r, "no attempt at its effect succeeded")
 		}
