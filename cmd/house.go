@@ -59,7 +59,7 @@ func build(ctx context.Context, mgr manager.Manager, j journal.Journal, f *flags
 	if err != nil {
 		return nil, err
 	}
-	model := decision.New(decision.Options{Transport: execution.NewOutboundTransport(outbound), Denied: denied})
+	model := decision.New(decision.Options{Transport: execution.OnTime{RoundTripper: execution.NewOutboundTransport(outbound)}, Denied: denied})
 	h.engine = execution.New(execution.Options{
 		Journal: j, Authorise: policy.Authorise, Contexts: h.views, Secrets: secrets,
 		Decider: model, Summarizer: model, Transcripts: &view.Transcripts{Reader: h.store},

@@ -130,11 +130,11 @@ func (c *APICaller) Call(ctx context.Context, r APIRequest) agent.Outcome {
 
 // transport is a round trip without http.Client: no redirects, no cookies, no
 // errors that spell out the URL.
-func (c *APICaller) transport(effect agent.EffectClass) *http.Transport {
+func (c *APICaller) transport(effect agent.EffectClass) http.RoundTripper {
 	if effect == agent.Idempotent {
-		return c.reusing
+		return OnTime{c.reusing}
 	}
-	return c.fresh
+	return OnTime{c.fresh}
 }
 
 func apiBounded(ctx context.Context, call *agent.Call) (context.Context, context.CancelFunc) {

@@ -1,6 +1,7 @@
 package execution
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -93,6 +94,19 @@ func NewOutboundTransport(o OutboundOptions) *http.Transport {
 		IdleConnTimeout:        90 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
 	}
+}
+
+// OnTime sends no request whose deadline has passed. A context tells so by a
+// timer, and in a process that was paused the clock is ahead of its timers: an
+// attempt that somebody else has judged meanwhile would be sent all the same.
+type OnTime struct{ http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (t OnTime) RoundTrip(r *http.Request) (*http.Response, error) {
+	if deadline, ok := r.Context().Deadline(); ok && !time.Now().Before(deadline) {
+		return nil, context.DeadlineExceeded
+	}
+	return t.RoundTripper.RoundTrip(r)
 }
 
 // outboundRules decides about addresses. The zero value knows the built-in refusals only.

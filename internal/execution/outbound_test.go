@@ -191,3 +191,25 @@ func dnsAnswer(query []byte, address [4]byte) []byte {
 	}
 	return answer
 }
+
+// overdue is the context of a process that was paused: its deadline has passed, and no timer has said so.
+type overdue struct{ context.Context }
+
+func (overdue) Deadline() (time.Time, bool) { return time.Now().Add(-time.Millisecond), true }
+
+func TestARequestWhoseTimeIsOverIsNotSent(t *testing.T) {
+	asked := make(chan struct{}, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked <- struct{}{} }))
+	defer server.Close()
+	caller := NewAPICaller(OutboundOptions{Allow: loopback})
+	for _, effect := range []agent.EffectClass{agent.Idempotent, agent.NonIdempotent} {
+		operation := agent.Operation{Name: "book", Type: agent.CallAPI, Effect: effect, Call: &agent.Call{Method: http.MethodPost, URL: server.URL}}
+		got := caller.Call(overdue{t.Context()}, APIRequest{Operation: operation, Key: "k"})
+		if got.Verdict != agent.NotDone {
+			t.Errorf("%s: got %+v", effect, got)
+		}
+	}
+	if len(asked) > 0 {
+		t.Error("the request was sent")
+	}
+}
