@@ -198,7 +198,7 @@ type overdue struct{ context.Context }
 func (overdue) Deadline() (time.Time, bool) { return time.Now().Add(-time.Millisecond), true }
 
 func TestARequestWhoseTimeIsOverIsNotSent(t *testing.T) {
-	asked := make(chan struct{}, 1)
+	asked := make(chan struct{}, 2)
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked <- struct{}{} }))
 	defer server.Close()
 	caller := NewAPICaller(OutboundOptions{Allow: loopback})
