@@ -182,6 +182,14 @@ func (s *Server) serve(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
+		if !s.process.running() && ctx.Err() == nil && strings.Contains(s.tail(), "pre-existing shared memory block") {
+			// The children of a postmaster that was killed take a moment to end, and hold the memory until then.
+			time.Sleep(100 * time.Millisecond)
+			if err := s.launch(); err != nil {
+				return err
+			}
+			continue
+		}
 		if !s.process.running() {
 			return fmt.Errorf("it ended at once: %w%s", err, s.tail())
 		}
