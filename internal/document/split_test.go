@@ -152,7 +152,7 @@ func FuzzSplit(f *testing.F) {
 	f.Add(strings.Repeat("a", 300)+"\n\n\n"+strings.Repeat("😀", 40), 8, 8)
 	f.Fuzz(func(t *testing.T, text string, most, overlap int) {
 		if !utf8.ValidString(text) {
-			t.Skip()
+			t.Skip("Decode refuses what is not UTF-8")
 		}
 		check(t, text, Options{MaxTokens: max(8, most%500), OverlapTokens: overlap}, counters["fourths"])
 	})
