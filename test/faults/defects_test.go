@@ -22,13 +22,19 @@ var defects = []defect{
 	{"defect_skipfence", "a fenced writer: paused before an append, and continued when another replica has written the shard", skipFence},
 }
 
-// TestSeededDefects builds the operator with one mistake after the other, and fails if the campaign does not see it.
+// TestSeededDefects builds the operator with one mistake after the other, and fails if the campaign does not see it. It
+// builds before any part runs: a compiler takes the processors that the API server and the operators of other parts need.
 func TestSeededDefects(t *testing.T) {
+	c := started(t)
+	for _, d := range defects {
+		if _, err := c.binary(t.Context(), d.tag); err != nil {
+			t.Fatal(err)
+		}
+	}
 	t.Parallel()
 	for _, d := range defects {
 		t.Run(d.tag, func(t *testing.T) {
 			t.Parallel()
-			c := started(t)
 			f := newFindings(d.tag)
 			if err := d.run(t.Context(), c, f, d.tag); err != nil {
 				t.Fatal(err)
