@@ -52,6 +52,10 @@ type campaign struct {
 	plane    *plane
 	database *database
 
+	// setting is held while a control plane starts, and shared by the rows of the kill matrix: a row waits for its place
+	// only so long, and the start of an API server takes a small machine's processors for as long as that.
+	setting sync.RWMutex
+
 	building sync.Mutex // one build at a time
 	binaries map[string]string
 }
@@ -167,7 +171,7 @@ func (c *campaign) setUp(ctx context.Context) error {
 	if c.guard, err = process.NewGuard(); err != nil {
 		return err
 	}
-	if c.plane, err = startPlane(ctx, c.root); err != nil {
+	if c.plane, err = c.newPlane(ctx); err != nil {
 		return err
 	}
 	c.database, err = startDatabase(ctx)

@@ -69,7 +69,7 @@ func (m *move) run(ctx context.Context) error {
 	if err := s.pass(ctx); err != nil {
 		return err
 	}
-	second, err := startPlane(ctx, m.campaign.root)
+	second, err := m.campaign.newPlane(ctx)
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ import (
 func TestKubernetesFaults(t *testing.T) {
 	t.Parallel()
 	c := started(t)
-	p, err := startPlane(t.Context(), c.root)
+	p, err := c.newPlane(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

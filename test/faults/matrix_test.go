@@ -131,6 +131,8 @@ func (c *campaign) killAll(ctx context.Context, cases []killCase, defect string,
 
 // runCase runs one row. What does not hold are violations; an error is that it could not be run.
 func (c *campaign) runCase(ctx context.Context, k killCase, defect string, f *findings) error {
+	c.setting.RLock()
+	defer c.setting.RUnlock()
 	w, err := c.newWorld(ctx, worldOptions{store: k.store, defect: defect})
 	defer func() {
 		if err := w.close(); err != nil {

@@ -25,7 +25,13 @@ type plane struct {
 	account client.ObjectKey
 }
 
-// startPlane starts one. When it returns an error nothing is left running.
+// newPlane starts one, while no row of the kill matrix runs. When it returns an error nothing is left running.
+func (c *campaign) newPlane(ctx context.Context) (*plane, error) {
+	c.setting.Lock()
+	defer c.setting.Unlock()
+	return startPlane(ctx, c.root)
+}
+
 func startPlane(ctx context.Context, root string) (*plane, error) {
 	manifests := filepath.Join(root, "config")
 	c, err := cluster.Start(ctx, cluster.Options{ControllerManager: true, CRDDirs: []string{filepath.Join(manifests, "crd", "bases")}})

@@ -81,20 +81,32 @@ func breakFile(s *storm) []striker {
 	}}
 }
 
-// fillDisk has the kernel refuse every write of the operator's to a file, as a full disk does, for a while.
+// fillDisk has the kernel refuse every write of the operator's to a file, as a full disk does, for a while. An operator
+// that ends by itself meanwhile, because it cannot start without a disk, takes the limit with it.
 func (s *storm) fillDisk(o *operator, random *mathrand.Rand) error {
+	o.turn.Lock()
+	pid := o.life.PID()
+	o.turn.Unlock()
+	err := s.refuseWrites(pid, time.Duration(random.Int64N(int64(3*time.Second))))
+	if errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	return err
+}
+
+func (s *storm) refuseWrites(pid int, d time.Duration) error {
 	var limit unix.Rlimit
-	if err := unix.Prlimit(o.life.PID(), unix.RLIMIT_FSIZE, nil, &limit); err != nil {
+	if err := unix.Prlimit(pid, unix.RLIMIT_FSIZE, nil, &limit); err != nil {
 		return err
 	}
 	full := limit
 	full.Cur = 0
-	if err := unix.Prlimit(o.life.PID(), unix.RLIMIT_FSIZE, &full, nil); err != nil {
+	if err := unix.Prlimit(pid, unix.RLIMIT_FSIZE, &full, nil); err != nil {
 		return err
 	}
 	s.found.inject("disk full", 1)
-	time.Sleep(time.Duration(random.Int64N(int64(3 * time.Second))))
-	return unix.Prlimit(o.life.PID(), unix.RLIMIT_FSIZE, &limit, nil)
+	time.Sleep(d)
+	return unix.Prlimit(pid, unix.RLIMIT_FSIZE, &limit, nil)
 }
 
 // tear kills the operator and leaves the beginning of a page at the end of its log, as a write does that was cut off.
