@@ -26,6 +26,7 @@ const (
 	IndexDocuments  Type = "indexDocuments"
 	RemoveDocuments Type = "removeDocuments"
 	Summarize       Type = "summarize"
+	Observe         Type = "observe"
 )
 
 // EffectClass says what a repeat of an effect would do.
@@ -64,7 +65,9 @@ type Profile struct {
 	Namespace, Name string
 	Instructions    string
 	Model           Model
-	Views           []string // names of ContextViews in the agent's namespace, in order
+	Embeddings      *Embeddings // nil: texts are compared by their words alone
+	ServiceAccount  string      // in the agent's namespace: who reads what is observed; empty: nothing is
+	Views           []string    // names of ContextViews in the agent's namespace, in order
 	Operations      []Operation
 	MaxSteps        int // decisions per ask, at least 1
 	MaxCommands     int // commands per decision, at least 1
@@ -103,6 +106,15 @@ type Model struct {
 	Timeout         time.Duration
 	Temperature     *float64
 	MaxOutputTokens int // 0: the server's own limit
+}
+
+// Embeddings says which model turns texts into vectors, and how it is asked.
+type Embeddings struct {
+	BaseURL    string // of an OpenAI-compatible server, up to and without /embeddings
+	Model      string
+	Dimensions int        // that are asked for; 0: the model's own
+	APIKey     *SecretKey // nil: no Authorization header
+	Timeout    time.Duration
 }
 
 // Operation is an entry of an agent's menu.

@@ -134,6 +134,28 @@ type (
 		Latency      time.Duration `json:"latency"` // nanoseconds
 		Request      string        `json:"request"` // digest of the request, a blob
 	}
+	// TextsEmbedded says which vectors a model gave for texts of the stream. Its subject is the command that had them
+	// embedded. From its sequence on, whoever searches for one of these texts, or among them, can compare by meaning.
+	TextsEmbedded struct {
+		Model      string   `json:"model"` // as the agent's author named it: vectors of different models are never compared
+		Dimensions int      `json:"dimensions"`
+		Texts      []string `json:"texts"`   // TextDigest of each
+		Vectors    string   `json:"vectors"` // digest of the blob that holds them in the same order; see EncodeVectors
+		Usage      Usage    `json:"usage"`
+	}
+	// ObjectObserved is what a Kubernetes object said when the agent's service account read it. It takes the place of
+	// what was observed under the same name before.
+	ObjectObserved struct {
+		Observation     string          `json:"observation"` // the name that views show it by
+		APIVersion      string          `json:"apiVersion"`
+		Kind            string          `json:"kind"`
+		Namespace       string          `json:"namespace,omitempty"` // empty: the kind has none
+		Name            string          `json:"name"`
+		UID             string          `json:"uid,omitempty"`
+		ResourceVersion string          `json:"resourceVersion,omitempty"`
+		Missing         bool            `json:"missing,omitempty"` // there was no such object; it has no fields then
+		Fields          json.RawMessage `json:"fields,omitempty"`  // canonical JSON: an object with a value for each field that was asked for
+	}
 	// ResponseGiven is what the agent said.
 	ResponseGiven struct {
 		Conversation string `json:"conversation"`
@@ -225,6 +247,8 @@ func (MemoryForgotten) stored() (string, int)  { return "MemoryForgotten", 1 }
 func (DocumentIndexed) stored() (string, int)  { return "DocumentIndexed", 1 }
 func (DocumentsRemoved) stored() (string, int) { return "DocumentsRemoved", 1 }
 func (SummaryWritten) stored() (string, int)   { return "SummaryWritten", 1 }
+func (TextsEmbedded) stored() (string, int)    { return "TextsEmbedded", 1 }
+func (ObjectObserved) stored() (string, int)   { return "ObjectObserved", 1 }
 func (ResponseGiven) stored() (string, int)    { return "ResponseGiven", 1 }
 func (CommandSucceeded) stored() (string, int) { return "CommandSucceeded", 1 }
 func (CommandFailed) stored() (string, int)    { return "CommandFailed", 1 }
@@ -256,6 +280,8 @@ var decoders = map[string]func([]byte) (Event, error){
 	"DocumentIndexed.v1":  as[DocumentIndexed],
 	"DocumentsRemoved.v1": as[DocumentsRemoved],
 	"SummaryWritten.v1":   as[SummaryWritten],
+	"TextsEmbedded.v1":    as[TextsEmbedded],
+	"ObjectObserved.v1":   as[ObjectObserved],
 	"ResponseGiven.v1":    as[ResponseGiven],
 	"CommandSucceeded.v1": as[CommandSucceeded],
 	"CommandFailed.v1":    as[CommandFailed],

@@ -124,6 +124,25 @@ type Summary struct {
 	Text         string
 }
 
+// Embedded is the vectors that a model gave for some texts. The numbers are a blob of the journal.
+type Embedded struct {
+	Sequence   int64 // they can be used from here on
+	Model      string
+	Dimensions int
+	Texts      []string // agent.TextDigest of each
+	Vectors    string   // digest of the blob; see agent.DecodeVectors
+}
+
+// Observation is what a Kubernetes object said when it was last observed under a name.
+type Observation struct {
+	Sequence int64
+	Time     time.Time
+	Name     string // of the observation
+	Object   string // for people: "Deployment default/web"
+	Missing  bool   // there was no such object
+	Fields   string // canonical JSON: an object; empty if Missing
+}
+
 // Pending is a command that was accepted and has not ended.
 type Pending struct {
 	Sequence     int64 // of its acceptance
@@ -165,6 +184,14 @@ type Passage struct {
 	Speaker    string // of a memory who said it, of a turn who, or its role; of a chunk its headings
 	Source     string // of a turn its role, whoever says to be the agent; of a chunk where it was read
 	Importance int    // of a memory: 1 to 10
+}
+
+// Embeddable returns what is embedded of the passage; agent.TextDigest of it names its vector.
+func (p Passage) Embeddable() string {
+	if p.Shelf == Documents {
+		return agent.EmbeddingText(p.Speaker, p.Text)
+	}
+	return agent.EmbeddingText("", p.Text)
 }
 
 // Result is what came of a command that calls an API.

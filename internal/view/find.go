@@ -13,7 +13,9 @@ type Ranking string
 // The rankings.
 const (
 	Newest    Ranking = "Newest"    // what was recorded last
-	Relevance Ranking = "Relevance" // what is most likely to answer the question; without one, Recency
+	Relevance Ranking = "Relevance" // what is most likely to answer the question, by words and, if it was embedded, by meaning; without one, Recency
+	Lexical   Ranking = "Lexical"   // by words alone
+	Semantic  Ranking = "Semantic"  // by meaning alone; Lexical where the question was not embedded
 	Recency   Ranking = "Recency"   // recency times importance
 	Blended   Ranking = "Blended"   // Relevance and Recency, fused by reciprocal rank
 )
