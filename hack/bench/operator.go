@@ -25,25 +25,25 @@ type operator struct {
 	done    chan struct{} // closed when the process has ended
 }
 
-// startOperator starts `binary manager` with a journal. pidFile is where whoever cleans up after a bench that was killed
-// looks for processes.
-func startOperator(ctx context.Context, binary, kubeconfig, journal, log, pidFile string) (*operator, error) {
+// startOperator starts one process of the operator as the stage is set. pidFile is where whoever cleans up after a bench
+// that was killed looks for processes.
+func startOperator(ctx context.Context, s *stage, pidFile string) (*operator, error) {
 	ports, err := freePorts(ctx, 3)
 	if err != nil {
 		return nil, err
 	}
-	output, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	output, err := os.OpenFile(s.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = output.Close() }() // the process has a descriptor of its own
 	o := &operator{pidFile: pidFile, done: make(chan struct{})}
 	// It is stopped by stop, which lets it end in peace.
-	o.cmd = exec.CommandContext(context.WithoutCancel(ctx), binary, "manager",
-		"--journal="+journal,
+	o.cmd = exec.CommandContext(context.WithoutCancel(ctx), s.binary, "manager",
+		"--journal="+s.setting.journal, fmt.Sprintf("--workers=%d", s.setting.calls),
 		"--outbound-allow="+loopback, "--leader-election-namespace="+operatorNamespace,
 		"--metrics-bind-address="+ports[0], "--health-probe-bind-address="+ports[1], "--query-bind-address="+ports[2])
-	o.cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
+	o.cmd.Env = append(os.Environ(), "KUBECONFIG="+s.kubeconfig)
 	o.cmd.Stdout, o.cmd.Stderr = output, output
 	if err := o.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start the operator: %w; `make build` makes it", err)

@@ -36,6 +36,7 @@ type report struct {
 	journals  []journalResult // none if not asked for, and so on
 	scenarios []scenarioResult
 	replicas  []replicasResult
+	views     []readModelResult
 }
 
 // reportText is Markdown. A table's cells are padded by nobody: it is read rendered, or as it is.
@@ -82,12 +83,12 @@ Outside is the time from create to Complete=True less what the model's and the t
 ## Replicas
 
 Processes that share one PostgreSQL journal, on the same machine as the API server, the database and the users. The
-command is an {{.ReplicaTitle}}; {{.InFlight}} are in flight.
+command is an {{.ReplicaTitle}}.
 
-| replicas | commands/s | ceiling/s | share |
-|---|---|---|---|
+| load | replicas | commands/s | ceiling/s | share |
+|---|---|---|---|---|
 {{range .Replicas}}| {{.}} |
-{{end}}{{end}}{{if .Journals}}
+{{end}}{{end}}{{.Reading}}{{if .Journals}}
 ## Journal
 
 One event of 300 bytes an append, durable when it returns; replay in pages of 500. The fsync is of 4 KiB at a file's end,
@@ -106,6 +107,7 @@ type reportPage struct {
 	Seconds, Background       string
 	ReplicaTitle              string
 	Replicas, Journals        []string
+	Reading                   string
 }
 
 // scenarioRow is one scenario's cells, ready to stand between the bars.
@@ -114,7 +116,14 @@ type scenarioRow struct {
 	BareCPU, OperatorCPU, Single       string
 }
 
-func (r *report) write(w io.Writer) error { return reportText.Execute(w, r.page()) }
+func (r *report) write(w io.Writer) error {
+	p := r.page()
+	var err error
+	if p.Reading, err = readModels(r.views); err != nil {
+		return err
+	}
+	return reportText.Execute(w, p)
+}
 
 func (r *report) page() reportPage {
 	p := reportPage{Machine: r.machine.String(), InFlight: r.options.workers, Objects: r.options.objects, Rounds: r.options.rounds}
@@ -197,7 +206,7 @@ func (s scenarioResult) single() string {
 
 func (r replicasResult) row() string {
 	shares := r.shares()
-	return fmt.Sprintf("%d | %.0f | %.0f | %.2f (%.2f to %.2f)", r.Replicas, median(collect(r.operator, perSecond)), median(r.ceilings),
+	return fmt.Sprintf("%s | %d | %.0f | %.0f | %.2f (%.2f to %.2f)", r.Load, r.Replicas, median(collect(r.operator, perSecond)), median(r.ceilings),
 		median(shares), slices.Min(shares), slices.Max(shares))
 }
 

@@ -43,6 +43,7 @@ type timedServer struct {
 	handler http.Handler
 	server  *http.Server
 	url     string
+	delay   atomic.Int64 // nanoseconds that every answer takes at least
 	spent   atomic.Int64 // nanoseconds
 	served  atomic.Int64
 }
@@ -60,6 +61,7 @@ func serve(ctx context.Context, handler http.Handler) (*timedServer, error) {
 
 func (s *timedServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
+	time.Sleep(time.Duration(s.delay.Load()))
 	s.handler.ServeHTTP(w, r)
 	s.spent.Add(int64(time.Since(began)))
 	s.served.Add(1)

@@ -24,6 +24,8 @@ import (
 const (
 	operatorNamespace = "edict-system"
 
+	// defaultCalls is the operator's own default.
+	defaultCalls  = 64
 	readyPatience = time.Minute
 	// gonePatience bounds the deletion of a round's objects.
 	gonePatience = 2 * time.Minute
@@ -33,6 +35,7 @@ const (
 type setting struct {
 	replicas int    // processes, at least 1
 	journal  string // URL
+	calls    int    // to models and APIs at the same time, of each process
 }
 
 // stage is the control plane with what every round needs, and the operator while it runs.
@@ -56,7 +59,7 @@ type stage struct {
 // newStage starts everything but the operator. When it returns an error nothing is left running.
 func newStage(ctx context.Context, o options, work string) (*stage, error) {
 	s := &stage{binary: o.operator, work: work, log: filepath.Join(filepath.Dir(o.results), "operator.log")}
-	s.setting = setting{replicas: 1, journal: "sqlite://" + filepath.Join(work, "journal.db")}
+	s.setting = setting{replicas: 1, calls: defaultCalls, journal: "sqlite://" + filepath.Join(work, "journal.db")}
 	if err := s.start(ctx); err != nil {
 		return nil, firstOf(err, s.close())
 	}
@@ -131,7 +134,7 @@ func (s *stage) startOperator(ctx context.Context) (err error) {
 	s.leave = func() { leave(context.Canceled) }
 	for i := range s.setting.replicas {
 		pidFile := filepath.Join(s.work, "controlplane", operatorPID(i))
-		o, err := startOperator(ctx, s.binary, s.kubeconfig, s.setting.journal, s.log, pidFile)
+		o, err := startOperator(ctx, s, pidFile)
 		if err != nil {
 			return err
 		}
