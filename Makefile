@@ -31,7 +31,7 @@ bench: build controlplane ## Measure throughput, latency and API writes against 
 	@go run ./hack/bench $(BENCHFLAGS)
 
 .PHONY: bench-recall
-bench-recall: ## Measure what retrieval finds on LoCoMo, found in LOCOMO_DIR: RECALLFLAGS=-ablation takes each part away.
+bench-recall: ## Measure what retrieval finds on LoCoMo, in LOCOMO_DIR: RECALLFLAGS=-ablation for each part, EDICT_EMBEDDINGS_URL and _MODEL for vectors.
 	@go run ./hack/recall $(RECALLFLAGS)
 
 ##@ Build

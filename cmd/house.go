@@ -38,6 +38,9 @@ type house struct {
 	lost      chan struct{} // another process has claimed the only shard
 }
 
+// indexPause is between two commands that index the same ConfigMap.
+const indexPause = 10 * time.Second
+
 // build makes the rooms over a journal, and registers what runs with the manager.
 func build(ctx context.Context, mgr manager.Manager, j journal.Journal, f *flags, log *slog.Logger) (*house, error) {
 	h := &house{mgr: mgr, log: log, interval: f.statusInterval, shards: j.Shards(), lost: make(chan struct{}, 1)}
@@ -49,8 +52,10 @@ func build(ctx context.Context, mgr manager.Manager, j journal.Journal, f *flags
 	if err != nil {
 		return nil, err
 	}
+	toldOfRebuild(h.store, log)
 	secrets := &controller.Secrets{Live: mgr.GetAPIReader(), Now: time.Now}
-	views, builder, err := reading(mgr, h.store, j)
+	catalog := view.NewFinder(h.store, j, 0)
+	views, builder, err := reading(mgr, h.store, catalog, j)
 	if err != nil {
 		return nil, err
 	}
@@ -60,10 +65,13 @@ func build(ctx context.Context, mgr manager.Manager, j journal.Journal, f *flags
 		return nil, err
 	}
 	model := decision.New(decision.Options{Transport: execution.OnTime{RoundTripper: execution.NewOutboundTransport(outbound)}, Denied: denied})
+	objects := &controller.Objects{Config: mgr.GetConfig(), Mapper: mgr.GetRESTMapper(), Client: mgr.GetClient()}
 	h.engine = execution.New(execution.Options{
 		Journal: j, Authorise: policy.Authorise, Contexts: h.views, Secrets: secrets,
 		Decider: model, Summarizer: model, Transcripts: &view.Transcripts{Reader: h.store},
+		Embedder: model, Passages: &passages{store: h.store, catalog: catalog},
 		Caller:    execution.NewAPICaller(outbound),
+		Objects:   objects,
 		Documents: &controller.Documents{Live: mgr.GetAPIReader()}, Pages: execution.NewPageReader(outbound), Tokens: counter.Count,
 		Poke:   func(ns, name string) { h.bells.Commands.Ring(types.NamespacedName{Namespace: ns, Name: name}) },
 		Health: h.health, Lost: func(int) {
@@ -74,15 +82,18 @@ func build(ctx context.Context, mgr manager.Manager, j journal.Journal, f *flags
 		},
 		Workers: f.workers, Log: log,
 	})
+	rebuilds := controller.NewRebuilds(h.store, builder.Forget, func(agent types.NamespacedName) { h.ringers.RingViews(agent, 0) })
+	observations := &controller.ObservationReconciler{Client: mgr.GetClient(), Engine: h.engine, Objects: objects, Ring: h.bells.Agents.Ring, Now: time.Now}
 	h.ringers = controller.Reconcilers{
 		Commands: &controller.CommandReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Engine: h.engine, Now: time.Now},
 		Agents: &controller.AgentReconciler{Client: mgr.GetClient(), Engine: h.engine, Secrets: secrets, CheckMenu: checkMenu, Now: time.Now,
-			Summaries: &controller.Summaries{Client: mgr.GetClient(), Conversations: h.store}, Recorder: mgr.GetEventRecorder("edict")},
+			Summaries: &controller.Summaries{Client: mgr.GetClient(), Conversations: h.store}, Observations: observations, Recorder: mgr.GetEventRecorder("edict")},
 		Views: &controller.ContextViewReconciler{Client: mgr.GetClient(), Engine: h.engine, Views: h.views, Fresh: views.Fresh,
-			Recorder: mgr.GetEventRecorder("edict"), Now: time.Now},
+			Rebuilds: rebuilds, Recorder: mgr.GetEventRecorder("edict"), Now: time.Now},
 		ConfigMaps: &controller.ConfigMapReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Labelled: mgr.GetCache(), Engine: h.engine,
-			Recorder: mgr.GetEventRecorder("edict")},
-		Doorbells: &h.bells, Concurrency: controller.Concurrency{Commands: f.commandWorkers, Others: 2},
+			Pause: indexPause, Recorder: mgr.GetEventRecorder("edict")},
+		Observations: observations,
+		Doorbells:    &h.bells, Concurrency: controller.Concurrency{Commands: f.commandWorkers, Others: 2},
 	}
 	if err := h.ringers.Setup(ctx, mgr); err != nil {
 		return nil, err
@@ -94,7 +105,7 @@ func build(ctx context.Context, mgr manager.Manager, j journal.Journal, f *flags
 		}
 	}
 	api := queryAPI(mgr, h.views, builder, h.store, j)
-	return h, errors.Join(mgr.Add(manager.RunnableFunc(write)), mgr.Add(manager.RunnableFunc(h.follow)), serveQuery(mgr, api, f))
+	return h, errors.Join(mgr.Add(manager.RunnableFunc(write)), mgr.Add(manager.RunnableFunc(h.follow)), mgr.Add(rebuilds), serveQuery(mgr, api, f))
 }
 
 // health lets every Agent say whether the journal takes writes.

@@ -42,9 +42,10 @@ func serveQuery(mgr manager.Manager, api http.Handler, f *flags) error {
 		}
 		listens.Store(true)
 		server := &http.Server{
-			Handler: api, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 32 << 10,
-			BaseContext: func(net.Listener) context.Context { return ctx }, // who follows ends with the process
-			TLSConfig:   &tls.Config{GetCertificate: certificate, MinVersion: tls.VersionTLS12},
+			Handler: api, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+			MaxHeaderBytes: 128 << 10,                                         // a question of 32 KiB, each byte of it escaped
+			BaseContext:    func(net.Listener) context.Context { return ctx }, // who follows ends with the process
+			TLSConfig:      &tls.Config{GetCertificate: certificate, MinVersion: tls.VersionTLS12},
 		}
 		go func() {
 			<-ctx.Done()

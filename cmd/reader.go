@@ -58,9 +58,11 @@ func buildReader(ctx context.Context, mgr manager.Manager, j journal.Journal, f 
 		return nil, err
 	}
 	if follows {
+		toldOfRebuild(store, log)
 		err = mgr.Add(manager.RunnableFunc(func(ctx context.Context) error { return followed(ctx, store, log, func() {}) }))
 	}
-	views, builder, failed := reading(mgr, store, j)
+	err = errors.Join(err, mgr.AddReadyzCheck("projection", func(r *http.Request) error { return store.Check(r.Context()) }))
+	views, builder, failed := reading(mgr, store, view.NewFinder(store, j, 0), j)
 	for _, object := range []client.Object{&edictv1.Agent{}, &edictv1.ContextView{}} { // so that the first reader need not wait for them
 		_, informed := mgr.GetCache().GetInformer(ctx, object)
 		err = errors.Join(err, informed)
@@ -75,9 +77,16 @@ func buildReader(ctx context.Context, mgr manager.Manager, j journal.Journal, f 
 	return store, nil
 }
 
+// toldOfRebuild says in the log that everybody waits until the journal was replayed, and why.
+func toldOfRebuild(store *projection.Store, log *slog.Logger) {
+	if why := store.Rebuilt(); why != "" {
+		log.Info("the projections are made anew from the journal; until that is done, asks and readers wait", "because", why)
+	}
+}
+
 // reading makes what renders contexts, and what knows the declared views.
-func reading(mgr manager.Manager, store *projection.Store, j journal.Journal) (*controller.Views, *view.Builder, error) {
-	builder, err := view.NewBuilder(store, view.NewFinder(store, 0))
+func reading(mgr manager.Manager, store *projection.Store, finder view.Finder, j journal.Journal) (*controller.Views, *view.Builder, error) {
+	builder, err := view.NewBuilder(store, finder)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -84,7 +84,7 @@ func (p *past) rebuild(file string) {
 	p.Cleanup(func() { _ = store.Close() })
 	go func() { _ = store.Follow(context.Background()) }() // until it is closed
 	p.store = store
-	p.builder, err = view.NewBuilder(store, view.NewFinder(store, 0))
+	p.builder, err = view.NewBuilder(store, view.NewFinder(store, p.journal, 0))
 	p.must(err)
 	p.api = query.New(query.Sources{Views: p, Access: p, Streams: p, Contexts: p.builder, Projection: store, Journal: p.journal}, query.Options{Timeout: time.Minute})
 }

@@ -43,20 +43,23 @@ var house = []room{
 	// The journal knows sequences and keys, and nothing of agents. Each store knows its driver.
 	{folder: "internal/journal"},
 	{folder: "internal/journal/journaltest", may: []string{"internal/journal", "github.com/google/go-cmp/..."}},
+	{folder: "internal/journal/schema", may: []string{"github.com/pressly/goose/v3/..."}},
 	{
 		folder: "internal/journal/sqlite",
-		may:    slices.Concat(campaign, []string{"internal/journal", "github.com/pressly/goose/v3/...", "modernc.org/sqlite/..."}),
+		may:    slices.Concat(campaign, []string{"internal/journal", "internal/journal/schema", "github.com/pressly/goose/v3/...", "modernc.org/sqlite/..."}),
 		tests:  []string{"internal/journal/journaltest"},
 	},
 	{
 		folder: "internal/journal/postgres",
-		may:    slices.Concat(campaign, []string{"internal/journal", "github.com/pressly/goose/v3/...", "github.com/jackc/pgx/v5/..."}),
+		may:    slices.Concat(campaign, []string{"internal/journal", "internal/journal/schema", "github.com/pressly/goose/v3/...", "github.com/jackc/pgx/v5/..."}),
 		tests:  []string{"internal/journal/journaltest", "hack/postgres"},
 	},
 
 	// The write side. It reaches the read side through interfaces of its own.
-	{folder: "internal/execution", may: slices.Concat(campaign, core, []string{"internal/document"}), tests: outside},
-	{folder: "internal/policy", may: append(core, "github.com/google/jsonschema-go/..."), tests: outside},
+	{folder: "internal/execution", may: slices.Concat(campaign, core, []string{"internal/document", "internal/field"}), tests: append(outside, "internal/decision")},
+	{folder: "internal/policy", may: append(core, "internal/field", "github.com/google/jsonschema-go/..."), tests: outside},
+	// It reads values out of an object, and knows neither where that comes from nor what Kubernetes is: kubectl's JSONPath is a language.
+	{folder: "internal/field", may: []string{"internal/agent", "internal/fault", "github.com/google/cel-go/...", "k8s.io/client-go/util/jsonpath"}},
 	{
 		// It can read and it cannot execute: no journal, no handlers, no Kubernetes.
 		folder: "internal/decision",
@@ -74,7 +77,7 @@ var house = []room{
 	{folder: "internal/retrieval", may: []string{"github.com/kljensen/snowball/english", "golang.org/x/text/unicode/norm"}},
 	{
 		folder: "internal/view",
-		may:    []string{"internal/agent", "internal/projection", "internal/retrieval", "internal/tokens", "internal/fault"},
+		may:    []string{"internal/agent", "internal/document", "internal/projection", "internal/retrieval", "internal/tokens", "internal/fault"},
 		tests:  append(outside, "internal/journal", "hack/postgres", "github.com/tiktoken-go/tokenizer/..."),
 	},
 	{

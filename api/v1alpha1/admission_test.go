@@ -67,6 +67,9 @@ func denied(err error) error {
 
 const withKey = `{spec: {model: {apiKeySecretRef: {name: model-key, key: api-key}}}}`
 
+// withVectors is an Agent whose embeddings have a key.
+const withVectors = `{spec: {embeddings: {baseURL: "http://vectors.example.com/v1", model: m, apiKeySecretRef: {name: vector-key, key: api-key}}}}`
+
 // withHeaders is an Agent whose operations send the value of a Secret each.
 func withHeaders(url string, secrets ...string) string {
 	ops := make([]string, len(secrets))
@@ -102,6 +105,8 @@ func TestTheAuthorOfAnAgentMustBeAllowedToGetItsSecrets(t *testing.T) {
 		{"an operation without a Secret", stranger, call(elsewhere), ""},
 		{"the model's key, which the author may not get", stranger, withKey, `"model-key"`},
 		{"the model's key, which the author may get", keeper, withKey, ""},
+		{"the embeddings' key, which the author may not get", keeper, withVectors, `"vector-key"`},
+		{"the embeddings' key, which the author may get", owner, withVectors, ""},
 		{"a header, which the author may not get", keeper, withHeaders(elsewhere, "model-key", "other"), `"other"`},
 		{"a header, which the author may get", keeper, withHeaders(elsewhere, "model-key", "model-key"), ""},
 		{"as many as can be asked about one by one", archivist, withHeaders(elsewhere, numbered(8)...), ""},
@@ -144,8 +149,10 @@ func TestWhoMayNotGetASecretMayNotSendItElsewhere(t *testing.T) {
 	agent := object(t, "Agent", withHeaders("http://api.example.com", "travel-api"))
 	agent.SetNamespace(ns)
 	create(t, agent)
-	if err := mergeInto(t, admin, agent, withKey); err != nil {
-		t.Fatal(err)
+	for _, key := range []string{withKey, withVectors} {
+		if err := mergeInto(t, admin, agent, key); err != nil {
+			t.Fatal(err)
+		}
 	}
 	moved := withHeaders("http://elsewhere.example.com", "travel-api")
 	eventually(t, "the policy is in force", func() error {
@@ -153,6 +160,7 @@ func TestWhoMayNotGetASecretMayNotSendItElsewhere(t *testing.T) {
 	})
 	for _, c := range []struct{ name, change string }{
 		{"the model's URL", "{spec: {model: {baseURL: 'http://elsewhere.example.com'}}}"},
+		{"the embeddings' URL", "{spec: {embeddings: {baseURL: 'http://elsewhere.example.com'}}}"},
 		{"an operation's URL", moved},
 		{"the Secret", withHeaders("http://api.example.com", "other")},
 		{"one more call", withHeaders("http://api.example.com", "travel-api", "travel-api")},

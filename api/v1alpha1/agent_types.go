@@ -95,6 +95,38 @@ type Model struct {
 	MaxOutputTokens *int32 `json:"maxOutputTokens,omitempty"`
 }
 
+// AgentEmbeddings says which model turns texts into vectors, by which they are compared by their meaning.
+type AgentEmbeddings struct {
+	// BaseURL of an OpenAI-compatible server, up to and without /embeddings.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:XValidation:rule="isURL(self) && self.matches('^https?://[^/?#@]+(/[^?#]*)?$')",message="spec.embeddings.baseURL must be an http:// or https:// URL without a user name, password or query, for example https://models.example.com/v1; put the key into a Secret and name it in spec.embeddings.apiKeySecretRef"
+	BaseURL string `json:"baseURL"`
+
+	// Model that makes the vectors, as the server knows it. Vectors of different models are never compared: under another name
+	// everything is embedded anew, little by little.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Model string `json:"model"`
+
+	// Dimensions that the vectors are to have, of a model that lets them be chosen. Without it they have the model's own.
+	// What one model was first asked for holds for good.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=8192
+	// +optional
+	Dimensions *int32 `json:"dimensions,omitempty"`
+
+	// APIKeySecretRef names the Secret that holds the server's API key. Without it no key is sent.
+	// +optional
+	APIKeySecretRef *SecretKeyReference `json:"apiKeySecretRef,omitempty"`
+
+	// Timeout of one request, and of all that an ask waits for vectors.
+	// +kubebuilder:default="10s"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('100ms') && duration(self) <= duration('10m')",message="spec.embeddings.timeout must be between 100ms and 10m"
+	// +optional
+	Timeout *metav1.Duration `json:"timeout,omitempty"`
+}
+
 // HeaderFrom is a request header whose value is read from a Secret when the request goes out.
 type HeaderFrom struct {
 	// Name of the header.
@@ -225,6 +257,7 @@ type AgentSummaries struct {
 }
 
 // AgentSpec declares who decides: a model, its instructions, and the menu that it may choose from.
+// +kubebuilder:validation:XValidation:rule="!has(self.observations) || size(self.observations) == 0 || has(self.serviceAccountName)",message="spec.observations need spec.serviceAccountName: the service account as which the objects are read"
 type AgentSpec struct {
 	// Instructions are the author's words to the model.
 	// +kubebuilder:validation:MinLength=1
@@ -233,6 +266,11 @@ type AgentSpec struct {
 
 	// Model that decides.
 	Model Model `json:"model"`
+
+	// Embeddings says which model turns questions and what is remembered into vectors, so that what is meant is found where the
+	// words differ. Without it the words decide.
+	// +optional
+	Embeddings *AgentEmbeddings `json:"embeddings,omitempty"`
 
 	// ContextViews are what the agent knows before it decides, in this order.
 	// +kubebuilder:validation:MaxItems=8
@@ -256,6 +294,21 @@ type AgentSpec struct {
 	// Summaries says when a summary of a conversation is issued by itself. Without it none is.
 	// +optional
 	Summaries *AgentSummaries `json:"summaries,omitempty"`
+
+	// ServiceAccountName is the ServiceAccount in the agent's namespace as which objects are read that are observed. The
+	// operator has to be allowed to act as it: config/observe shows how. Whoever names it has to be allowed that, too.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="spec.serviceAccountName must be the name of a ServiceAccount in the agent's namespace"
+	// +optional
+	ServiceAccountName string `json:"serviceAccountName,omitempty"`
+
+	// Observations are fields of Kubernetes objects that are recorded when they change. Without any nothing is read.
+	// +kubebuilder:validation:MaxItems=32
+	// +listType=map
+	// +listMapKey=name
+	// +optional
+	Observations []AgentObservation `json:"observations,omitempty"`
 
 	// Limits bound what one ask may do.
 	// +kubebuilder:default={}
@@ -296,7 +349,7 @@ type AgentStatus struct {
 	// +optional
 	OpenCommands int32 `json:"openCommands"`
 
-	// TokensToday is what decisions cost since midnight UTC, tokens in and out.
+	// TokensToday is what decisions, summaries and embeddings cost since midnight UTC, tokens in and out.
 	// +optional
 	TokensToday int64 `json:"tokensToday"`
 

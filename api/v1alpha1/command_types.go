@@ -141,7 +141,7 @@ type RetryPolicy struct {
 }
 
 // CommandSpec is one explicit intent to change state. It is immutable but for cancel and ttlSecondsAfterFinished.
-// +kubebuilder:validation:XValidation:rule="(has(self.ask)?1:0)+(has(self.saveMemory)?1:0)+(has(self.forgetMemory)?1:0)+(has(self.callAPI)?1:0)+(has(self.resolve)?1:0)+(has(self.indexDocuments)?1:0)+(has(self.removeDocuments)?1:0)+(has(self.summarize)?1:0) == 1",message="spec must have exactly one of ask, saveMemory, forgetMemory, callAPI, resolve, indexDocuments, removeDocuments and summarize"
+// +kubebuilder:validation:XValidation:rule="(has(self.ask)?1:0)+(has(self.saveMemory)?1:0)+(has(self.forgetMemory)?1:0)+(has(self.callAPI)?1:0)+(has(self.resolve)?1:0)+(has(self.indexDocuments)?1:0)+(has(self.removeDocuments)?1:0)+(has(self.summarize)?1:0)+(has(self.observe)?1:0) == 1",message="spec must have exactly one of ask, saveMemory, forgetMemory, callAPI, resolve, indexDocuments, removeDocuments, summarize and observe"
 // +kubebuilder:validation:XValidation:rule="self.agentRef == oldSelf.agentRef",message="spec.agentRef is immutable; apply a command with another name instead"
 // +kubebuilder:validation:XValidation:rule="has(self.ask) == has(oldSelf.ask) && (!has(self.ask) || self.ask == oldSelf.ask)",message="spec.ask is immutable; apply a command with another name instead"
 // +kubebuilder:validation:XValidation:rule="has(self.saveMemory) == has(oldSelf.saveMemory) && (!has(self.saveMemory) || (self.saveMemory.kind == oldSelf.saveMemory.kind && self.saveMemory.content == oldSelf.saveMemory.content && has(self.saveMemory.importance) == has(oldSelf.saveMemory.importance) && (!has(self.saveMemory.importance) || self.saveMemory.importance == oldSelf.saveMemory.importance) && has(self.saveMemory.saidBy) == has(oldSelf.saveMemory.saidBy) && (!has(self.saveMemory.saidBy) || self.saveMemory.saidBy == oldSelf.saveMemory.saidBy) && has(self.saveMemory.supersedes) == has(oldSelf.saveMemory.supersedes) && (!has(self.saveMemory.supersedes) || self.saveMemory.supersedes == oldSelf.saveMemory.supersedes) && has(self.saveMemory.ttl) == has(oldSelf.saveMemory.ttl) && (!has(self.saveMemory.ttl) || duration(self.saveMemory.ttl) == duration(oldSelf.saveMemory.ttl))))",message="spec.saveMemory is immutable; apply a command with another name instead"
@@ -151,6 +151,7 @@ type RetryPolicy struct {
 // +kubebuilder:validation:XValidation:rule="has(self.indexDocuments) == has(oldSelf.indexDocuments) && (!has(self.indexDocuments) || self.indexDocuments == oldSelf.indexDocuments)",message="spec.indexDocuments is immutable; apply a command with another name instead"
 // +kubebuilder:validation:XValidation:rule="has(self.removeDocuments) == has(oldSelf.removeDocuments) && (!has(self.removeDocuments) || self.removeDocuments == oldSelf.removeDocuments)",message="spec.removeDocuments is immutable; apply a command with another name instead"
 // +kubebuilder:validation:XValidation:rule="has(self.summarize) == has(oldSelf.summarize) && (!has(self.summarize) || self.summarize == oldSelf.summarize)",message="spec.summarize is immutable; apply a command with another name instead"
+// +kubebuilder:validation:XValidation:rule="has(self.observe) == has(oldSelf.observe) && (!has(self.observe) || self.observe == oldSelf.observe)",message="spec.observe is immutable; apply a command with another name instead"
 // +kubebuilder:validation:XValidation:rule="has(self.idempotencyKey) == has(oldSelf.idempotencyKey) && (!has(self.idempotencyKey) || self.idempotencyKey == oldSelf.idempotencyKey)",message="spec.idempotencyKey is immutable; apply a command with another name instead"
 // +kubebuilder:validation:XValidation:rule="has(self.timeout) == has(oldSelf.timeout) && (!has(self.timeout) || duration(self.timeout) == duration(oldSelf.timeout))",message="spec.timeout is immutable; apply a command with another name instead"
 // +kubebuilder:validation:XValidation:rule="self.retry.maxAttempts == oldSelf.retry.maxAttempts && duration(self.retry.backoff) == duration(oldSelf.retry.backoff)",message="spec.retry is immutable; apply a command with another name instead"
@@ -190,6 +191,11 @@ type CommandSpec struct {
 	// Summarize has a model summarise a conversation, or a collection of documents.
 	// +optional
 	Summarize *SummarizeCommand `json:"summarize,omitempty"`
+
+	// Observe reads fields of a Kubernetes object as the agent's service account, and records them if they have changed.
+	// It takes the verb observe on the agent, which the ClusterRole edict-agent-observer grants.
+	// +optional
+	Observe *ObserveCommand `json:"observe,omitempty"`
 
 	// IdempotencyKey under which the command runs at most once in the agent's stream. The default is
 	// the command's name and a hash of what it wants, so that applying the same manifest again runs nothing twice.
@@ -259,7 +265,7 @@ type CommandStatus struct {
 	Phase CommandPhase `json:"phase,omitempty"`
 
 	// Type is the field of the spec that holds the intent: ask, saveMemory, forgetMemory, callAPI, resolve,
-	// indexDocuments, removeDocuments or summarize.
+	// indexDocuments, removeDocuments, summarize or observe.
 	// +optional
 	Type string `json:"type,omitempty"`
 

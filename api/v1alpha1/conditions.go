@@ -16,6 +16,10 @@ const (
 const (
 	// ConditionJournalWritable is False while the journal cannot be written to: nothing is decided or executed then, and nothing is lost.
 	ConditionJournalWritable = "JournalWritable"
+	// ConditionEmbedding is present when the spec has embeddings: True when the newest request for vectors brought them, False while asks go on by words alone, Unknown before the first request.
+	ConditionEmbedding = "Embedding"
+	// ConditionObserving is present if spec.observations declares some: False while one of the objects cannot be read. What was recorded before is shown meanwhile.
+	ConditionObserving = "Observing"
 )
 
 // The condition types of a Command: its end, and the stages that it passed.
@@ -44,6 +48,8 @@ const (
 	ConditionCurrent = "Current"
 	// ConditionDegraded is present, and True, while the view's stream cannot be read to its end: no context is built from it, and its agent does not decide.
 	ConditionDegraded = "Degraded"
+	// ConditionRebuilt is present once a rebuild was asked for: True when the newest is done, False when the stream could not be read, Unknown while it runs. What was there is read meanwhile.
+	ConditionRebuilt = "Rebuilt"
 )
 
 // The reasons that the operator itself gives. A command that ended without success carries the
@@ -51,13 +57,15 @@ const (
 const (
 	// ReasonReady: everything that the spec names is there and usable.
 	ReasonReady = "Ready"
+	// ReasonNotEmbedded: nothing has been embedded yet.
+	ReasonNotEmbedded = "NotEmbedded"
 	// ReasonResolved: everything that the spec names exists.
 	ReasonResolved = "Resolved"
 	// ReasonSucceeded: the command did what it was to do.
 	ReasonSucceeded = "Succeeded"
 	// ReasonRunning: the command is on its way.
 	ReasonRunning = "Running"
-	// ReasonWaitingForTurn: an earlier ask of the same conversation, change of the same collection, or summary of the same has not ended.
+	// ReasonWaitingForTurn: an earlier ask of the same conversation, change of the same collection, summary of the same, or look of the same name has not ended.
 	ReasonWaitingForTurn = "WaitingForTurn"
 	// ReasonWaitingForCommands: commands that the ask issued have not ended.
 	ReasonWaitingForCommands = "WaitingForCommands"
@@ -101,10 +109,20 @@ const (
 	ReasonMenuInvalid = "MenuInvalid"
 	// ReasonConfigMapTaken: the output ConfigMap exists and was not created for the view.
 	ReasonConfigMapTaken = "ConfigMapTaken"
+	// ReasonConfigMapTooSmall: the context is larger than the output ConfigMap can be.
+	ReasonConfigMapTooSmall = "ConfigMapTooSmall"
 	// ReasonCurrent: the view has seen all of its stream.
 	ReasonCurrent = "Current"
 	// ReasonBehind: the view has not seen all of its stream.
 	ReasonBehind = "Behind"
+	// ReasonRebuilding: the rows of the view's stream are being made anew, beside those that are read.
+	ReasonRebuilding = "Rebuilding"
+	// ReasonRowsUnchanged: the rows that were there are those that the journal gives.
+	ReasonRowsUnchanged = "RowsUnchanged"
+	// ReasonRowsReplaced: the rows that were there were not those that the journal gives, and were replaced.
+	ReasonRowsReplaced = "RowsReplaced"
+	// ReasonObserving: every object that spec.observations names was read.
+	ReasonObserving = "Observing"
 	// ReasonSequenceNotReached: the agent's journal does not hold the sequence that spec.freshness.minSequence asks for.
 	ReasonSequenceNotReached = "SequenceNotReached"
 )

@@ -5,7 +5,16 @@ import (
 )
 
 // InstructionsBlock shows the beginning of the agent's instructions, as many paragraphs as the block holds.
-type InstructionsBlock struct{}
+type InstructionsBlock struct {
+	// Headings of the instructions, in Markdown, to show what stands under, in the order of the text. Case does not matter.
+	// Without any, all of the instructions. One that is not there shows nothing, and the condition RefsResolved says so.
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=200
+	// +listType=set
+	// +optional
+	Headings []string `json:"headings,omitempty"`
+}
 
 // MemoriesBlock shows what the agent remembers: what is best for the question first, without one the newest.
 type MemoriesBlock struct {
@@ -53,6 +62,12 @@ type DocumentsBlock struct {
 	// +kubebuilder:validation:Maximum=200
 	// +optional
 	Limit int32 `json:"limit,omitempty"`
+
+	// Summary shows before the passages the newest summary of each collection that fits, in no more than half of the block:
+	// of the collections named, or else of those that the passages are of. A summary of which something has been removed or
+	// indexed anew since is not shown.
+	// +optional
+	Summary bool `json:"summary,omitempty"`
 }
 
 // TurnsBlock shows earlier turns of the conversation that was asked in that answer the question, each with the other
@@ -91,6 +106,17 @@ type PendingBlock struct {
 	Limit int32 `json:"limit,omitempty"`
 }
 
+// ObservationsBlock shows what Kubernetes objects said when they were last observed: the newest of each observation.
+type ObservationsBlock struct {
+	// Names of observations to show, in this order. Without any, all, by name.
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=63
+	// +listType=set
+	// +optional
+	Names []string `json:"names,omitempty"`
+}
+
 // ViewBlock shows the blocks of another ContextView of the same agent, in the same namespace. They share what the block
 // weighs, and take no more than that view's own budget.
 type ViewBlock struct {
@@ -101,7 +127,7 @@ type ViewBlock struct {
 }
 
 // Ranking says which items of a block come first when there are more than fit.
-// +kubebuilder:validation:Enum=Newest;Relevance;Recency;Blended
+// +kubebuilder:validation:Enum=Newest;Relevance;Recency;Blended;Lexical;Semantic
 type Ranking string
 
 // Rendering is how a block is written.
@@ -109,7 +135,7 @@ type Ranking string
 type Rendering string
 
 // Block is a part of a context.
-// +kubebuilder:validation:XValidation:rule="(has(self.instructions)?1:0)+(has(self.memories)?1:0)+(has(self.conversation)?1:0)+(has(self.documents)?1:0)+(has(self.turns)?1:0)+(has(self.results)?1:0)+(has(self.pending)?1:0)+(has(self.view)?1:0) == 1",message="blocks[] must have exactly one of instructions, memories, conversation, documents, turns, results, pending and view"
+// +kubebuilder:validation:XValidation:rule="(has(self.instructions)?1:0)+(has(self.memories)?1:0)+(has(self.conversation)?1:0)+(has(self.documents)?1:0)+(has(self.turns)?1:0)+(has(self.results)?1:0)+(has(self.pending)?1:0)+(has(self.observations)?1:0)+(has(self.view)?1:0) == 1",message="blocks[] must have exactly one of instructions, memories, conversation, documents, turns, results, pending, observations and view"
 // +kubebuilder:validation:XValidation:rule="!has(self.maxTokens) || !has(self.minTokens) || self.minTokens <= self.maxTokens",message="blocks[].maxTokens must not be less than blocks[].minTokens; raise the one or lower the other"
 // +kubebuilder:validation:XValidation:rule="has(self.template) == (has(self.rendering) && self.rendering == 'Template')",message="blocks[].template must be set if blocks[].rendering is Template, and only then"
 // +kubebuilder:validation:XValidation:rule="!has(self.ranking) || self.ranking == 'Newest' || has(self.memories) || has(self.documents) || has(self.turns)",message="blocks[].ranking other than Newest is for memories, documents and turns; leave it out"
@@ -140,8 +166,10 @@ type Block struct {
 	MaxTokens int32 `json:"maxTokens,omitempty"`
 
 	// Ranking says which items come first when there are more than fit: Newest, Relevance (to the question; without one,
-	// Recency), Recency (with importance) or Blended (both). Without it, memories are Blended if there is a question,
-	// documents and turns ranked by Relevance, and all else Newest.
+	// Recency), Recency (with importance) or Blended (both). Relevance is by words and, where the agent declares embeddings,
+	// by meaning, fused; Lexical is by words alone, and Semantic by meaning alone (by words, where the question was not
+	// embedded). Without it, memories are Blended if there is a question, documents and turns ranked by Relevance, and all
+	// else Newest.
 	// +optional
 	Ranking Ranking `json:"ranking,omitempty"`
 
@@ -157,7 +185,7 @@ type Block struct {
 	// +optional
 	Template string `json:"template,omitempty"`
 
-	// Instructions shows the beginning of the agent's instructions.
+	// Instructions shows the agent's instructions, or what stands under some of their headings.
 	// +optional
 	Instructions *InstructionsBlock `json:"instructions,omitempty"`
 
@@ -184,6 +212,10 @@ type Block struct {
 	// Pending shows commands that have not ended.
 	// +optional
 	Pending *PendingBlock `json:"pending,omitempty"`
+
+	// Observations shows what was observed of Kubernetes objects.
+	// +optional
+	Observations *ObservationsBlock `json:"observations,omitempty"`
 
 	// View shows another view of the same agent.
 	// +optional
@@ -237,6 +269,13 @@ type ContextViewSpec struct {
 	// Output is where the context is kept for others to read.
 	// +optional
 	Output *ContextOutput `json:"output,omitempty"`
+
+	// Rebuild is any text. Another one than before has what is projected of the agent's stream made anew from the journal,
+	// compared with what is there, and put in its place if it differs. The annotation edict.dev/rebuild does the same where
+	// this is not set.
+	// +kubebuilder:validation:MaxLength=63
+	// +optional
+	Rebuild string `json:"rebuild,omitempty"`
 }
 
 // BlockStatus says what a block takes of the context.
@@ -250,6 +289,46 @@ type BlockStatus struct {
 	// Cut is the number of items that the budget left out.
 	// +optional
 	Cut int32 `json:"cut,omitempty"`
+}
+
+// RebuildState says how far a rebuild is.
+// +kubebuilder:validation:Enum=Running;Done;Failed
+type RebuildState string
+
+// The states of a rebuild.
+const (
+	RebuildRunning RebuildState = "Running" // it goes on until it is done, also after a restart
+	RebuildDone    RebuildState = "Done"
+	RebuildFailed  RebuildState = "Failed" // the stream cannot be read; what was there is there
+)
+
+// RebuildStatus says what the newest rebuild came to.
+type RebuildStatus struct {
+	// Token that asked for it.
+	Token string `json:"token"`
+
+	// State of it.
+	State RebuildState `json:"state"`
+
+	// Sequence of the last event that the rows told of when they were compared.
+	// +optional
+	Sequence int64 `json:"sequence,omitempty"`
+
+	// Digest of the rows that were made from the journal.
+	// +optional
+	Digest string `json:"digest,omitempty"`
+
+	// PreviousDigest is of the rows that were there.
+	// +optional
+	PreviousDigest string `json:"previousDigest,omitempty"`
+
+	// Changed says that the two differed, and the new rows took the place of the old.
+	// +optional
+	Changed bool `json:"changed,omitempty"`
+
+	// CompletionTime is when the end of it was written here.
+	// +optional
+	CompletionTime *metav1.Time `json:"completionTime,omitempty"`
 }
 
 // ContextViewStatus says what the view holds, for a question without a conversation.
@@ -287,6 +366,10 @@ type ContextViewStatus struct {
 	// Digest of the context.
 	// +optional
 	Digest string `json:"digest,omitempty"`
+
+	// Rebuild says what the newest rebuild came to.
+	// +optional
+	Rebuild *RebuildStatus `json:"rebuild,omitempty"`
 
 	// BlockCount is the number of blocks.
 	// +optional

@@ -78,7 +78,8 @@ type ConfigMapDocuments struct {
 	Keys []string `json:"keys,omitempty"`
 
 	// Digest of the ConfigMap's data that is meant, as the operator writes it into the commands that it issues by itself.
-	// If the ConfigMap has other data by the time that it is read, nothing is indexed.
+	// If the ConfigMap has other data by the time that it is read, nothing is indexed. With it the documents belong to the
+	// ConfigMap's label, and are withdrawn when it has none: leave it out in a command of your own.
 	// +kubebuilder:validation:MaxLength=128
 	// +optional
 	Digest string `json:"digest,omitempty"`

@@ -1,6 +1,6 @@
 package v1alpha1
 
-// The labels and annotations that people and the operator put on ConfigMaps and Commands.
+// The labels and annotations that people and the operator put on ConfigMaps, Commands and ContextViews.
 const (
 	// CollectionLabel on a ConfigMap names the collection that its documents are in. The operator follows the ConfigMap:
 	// when it changes, it issues the command that indexes it.
@@ -9,4 +9,6 @@ const (
 	AgentLabel = "edict.dev/agent"
 	// ConfigMapAnnotation on a Command that the operator issued names the ConfigMap that it was issued for.
 	ConfigMapAnnotation = "edict.dev/configmap"
+	// RebuildAnnotation on a ContextView asks for a rebuild, as spec.rebuild does, which counts where both are set.
+	RebuildAnnotation = "edict.dev/rebuild"
 )

@@ -84,7 +84,7 @@ func measureJournal(ctx context.Context, store string, j journal.Journal, dir st
 	if r.Appends64, err = measureAppends(ctx, j, 64, each); err != nil {
 		return r, err
 	}
-	r.Events, r.Replay, err = measureReplay(ctx, j)
+	r.Events, r.Replay, err = readThrough(ctx, j, replayPage)
 	return r, err
 }
 
@@ -134,19 +134,19 @@ func measureAppends(ctx context.Context, j journal.Journal, writers int, each ti
 	return float64(appended.Load()) / elapsed.Seconds(), err
 }
 
-// measureReplay reads the whole journal once, and returns how many events it has and how many it read a second.
-func measureReplay(ctx context.Context, j journal.Journal) (int, float64, error) {
+// readThrough reads the whole journal once, in pages, and returns how many events it has and how many it read a second.
+func readThrough(ctx context.Context, j journal.Journal, page int) (int, float64, error) {
 	began, n := time.Now(), 0
 	var at journal.Cursor
 	for {
-		page, err := j.ReadAll(ctx, at, replayPage)
+		records, err := j.ReadAll(ctx, at, page)
 		if err != nil {
 			return n, 0, err
 		}
-		if len(page) == 0 {
+		if len(records) == 0 {
 			return n, float64(n) / time.Since(began).Seconds(), nil
 		}
-		n += len(page)
-		at = at.After(page)
+		n += len(records)
+		at = at.After(records)
 	}
 }

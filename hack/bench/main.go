@@ -17,6 +17,9 @@
 //
 // API writes are the differences of the API server's own counters around a round, successful writes only. CPU is user
 // and system time of the processes, from /proc; elsewhere than on Linux it is left out.
+//
+// The read side is measured without a control plane: a journal of a million events is made, projected, read and asked
+// over each store, by the packages that the operator does it with.
 package main
 
 import (
@@ -44,7 +47,8 @@ type options struct {
 	rounds   int           // operator rounds of each kind of command
 	single   int           // commands sent one at a time
 	journal  time.Duration // of each measurement of the journal
-	only     []string      // names of scenarios, and journalOnly; empty is all
+	views    readModelSize
+	only     []string      // names of scenarios, journalOnly, replicasOnly and viewsOnly; empty is all
 	operator string        // path of the operator's binary
 	results  string        // path of the JSON lines
 	limit    time.Duration // of everything
@@ -84,14 +88,17 @@ func parse(args []string) (options, error) {
 	flags.DurationVar(&o.journal, "journal-time", 3*time.Second, "duration of each measurement of the journal")
 	flags.StringVar(&o.operator, "operator", filepath.Join("bin", "edict"), "the operator's binary; make build makes it")
 	flags.StringVar(&o.results, "results", filepath.Join("bin", "bench", "results.jsonl"), "the file that gets a JSON line for each result")
-	flags.DurationVar(&o.limit, "limit", 30*time.Minute, "the longest that everything may take")
-	names := append(scenarioNames(), journalOnly, replicasOnly)
+	flags.DurationVar(&o.limit, "limit", 45*time.Minute, "the longest that everything may take")
+	flags.IntVar(&o.views.Events, "events", 1_000_000, "events of the journal that is read; a tenth as many memories are in one stream")
+	names := append(scenarioNames(), journalOnly, viewsOnly, replicasOnly)
 	only := flags.String("only", "", "a comma-separated list of what to measure: "+strings.Join(names, ", ")+"; default: all")
 	quick := flags.Bool("quick", false, "one small round of each, in about a minute: to see that it works, not how fast")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
+	o.views.questions, o.views.rate, o.views.lag = 500, 500, 30*time.Second
 	if *quick {
+		o.views.Events, o.views.questions, o.views.lag = min(o.views.Events, 100_000), 50, 3*time.Second
 		o.objects, o.rounds, o.single, o.journal = min(o.objects, 150), 1, min(o.single, 25), min(o.journal, time.Second)
 	}
 	if *only != "" {
@@ -102,8 +109,9 @@ func parse(args []string) (options, error) {
 			return o, fmt.Errorf("--only: there is no %q; choose from %s", name, strings.Join(names, ", "))
 		}
 	}
-	if o.workers < 1 || o.objects < 1 || o.rounds < 1 || o.single < 1 {
-		return o, errors.New("--workers, --objects, --rounds and --single must be at least 1")
+	o.views.Memories = o.views.Events / 10
+	if o.workers < 1 || o.objects < 1 || o.rounds < 1 || o.single < 1 || o.views.Events < 1 {
+		return o, errors.New("--workers, --objects, --rounds, --single and --events must be at least 1")
 	}
 	return o, nil
 }
@@ -137,6 +145,11 @@ func run(ctx context.Context, o options) (err error) {
 		}
 		for _, j := range r.journals {
 			out.add("journal", j)
+		}
+	}
+	if o.wants(viewsOnly) {
+		if r.views, err = measureReadModels(ctx, o, work, out); err != nil {
+			return fmt.Errorf("measure the read side: %w", cause(ctx, err))
 		}
 	}
 	if r.scenarios, err = measureScenarios(ctx, o, work, out); err != nil {

@@ -22,19 +22,33 @@ import (
 type search struct {
 	name string
 	by   view.Ranking
+	told bool // by category, too
 }
 
-// searches are what a view can declare of turns. Vectors have a row here once something embeds them.
-var searches = []search{
-	{name: "recency", by: view.Recency},
-	{name: "lexical and recency, fused", by: view.Blended},
-	{name: "lexical: **what views use**", by: view.Relevance},
+// searches are what a view can declare of turns, the last one what it need not declare.
+func searches(embedded bool) []search {
+	if !embedded {
+		return []search{
+			{name: "recency", by: view.Recency},
+			{name: "lexical and recency, fused", by: view.Blended},
+			{name: "lexical: **what views use**", by: view.Relevance, told: true},
+		}
+	}
+	return []search{
+		{name: "recency", by: view.Recency},
+		{name: "lexical, vectors and recency, fused", by: view.Blended},
+		{name: "lexical alone", by: view.Lexical, told: true},
+		{name: "vectors alone", by: view.Semantic, told: true},
+		{name: "lexical and vectors, fused: **what views use**", by: view.Relevance, told: true},
+	}
 }
 
 // found is a stream with the turns of one conversation, and what reads it.
 type found struct {
 	conversation conversation
-	finder       view.Finder
+	searches     []search
+	embedding    *embedding // nil: nothing is embedded
+	finder       *view.Catalog
 	builder      *view.Builder
 	turns        map[int64]string // the turn that a sequence recorded
 	head         int64
@@ -44,18 +58,20 @@ type found struct {
 
 // searched journals each conversation, asks its questions in each way, and returns what was found. Everything is in a
 // directory that is removed again.
-func searched(ctx context.Context, conversations []conversation) (results []result, err error) {
+func searched(ctx context.Context, conversations []conversation, e *embedding) (results []result, err error) {
 	dir, err := os.MkdirTemp("", "recall-")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	results = make([]result, len(searches))
-	for i, s := range searches {
-		results[i] = result{name: s.name, categories: make([]share, len(categories))}
+	ways := searches(e != nil)
+	results = make([]result, len(ways))
+	for i, s := range ways {
+		results[i] = result{name: s.name, told: s.told, categories: make([]share, len(categories))}
 	}
 	for _, c := range conversations {
-		if err := searchedOne(ctx, filepath.Join(dir, c.name), c, results); err != nil {
+		f := &found{conversation: c, searches: ways, embedding: e, turns: map[int64]string{}}
+		if err := f.searched(ctx, filepath.Join(dir, c.name), results); err != nil {
 			return nil, fmt.Errorf("conversation %s: %w", c.name, err)
 		}
 	}
@@ -65,17 +81,18 @@ func searched(ctx context.Context, conversations []conversation) (results []resu
 	return results, nil
 }
 
-func searchedOne(ctx context.Context, path string, c conversation, results []result) (err error) {
+// searched journals the conversation, projects it, has it embedded, and asks.
+func (f *found) searched(ctx context.Context, path string, results []result) (err error) {
 	said := time.Time{}
 	j, err := sqlite.Open(ctx, path+".journal", sqlite.Options{Clock: func() time.Time { return said }})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, j.Close()) }()
-	f := &found{conversation: c, turns: map[int64]string{}}
 	if _, err := j.Claim(ctx, 0); err != nil {
 		return err
 	}
+	c := f.conversation
 	for from := 0; from < len(c.items); {
 		to := from + 1
 		for to < len(c.items) && c.items[to].Time.Equal(c.items[from].Time) {
@@ -95,7 +112,7 @@ func searchedOne(ctx context.Context, path string, c conversation, results []res
 	following, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() { _ = s.Follow(following) }() // what stops it, the reads tell
-	if err := f.open(ctx, s); err != nil {
+	if err := f.open(ctx, s, j); err != nil {
 		return err
 	}
 	return f.ask(ctx, results)
@@ -134,17 +151,30 @@ func (f *found) record(ctx context.Context, j journal.Journal, from, to int) err
 
 func stream(conversation string) string { return "locomo/" + conversation }
 
-// open makes what reads the stream, once all of it is projected.
-func (f *found) open(ctx context.Context, s *projection.Store) error {
-	if err := s.WaitFor(ctx, stream(f.conversation.name), f.head); err != nil {
+// open makes what reads the stream, once all of it is projected, with the vectors that it gets then.
+func (f *found) open(ctx context.Context, s *projection.Store, j journal.Journal) error {
+	name := stream(f.conversation.name)
+	if err := s.WaitFor(ctx, name, f.head); err != nil {
 		return err
 	}
-	now, err := s.Time(ctx, stream(f.conversation.name), f.head)
+	f.finder = view.NewFinder(s, j, 0)
+	if f.embedding != nil {
+		texts, err := f.texts(ctx, f.embedding.server.Model)
+		if err != nil {
+			return err
+		}
+		if f.head, err = f.embedding.record(ctx, j, name, texts); err != nil {
+			return err
+		}
+		if err := s.WaitFor(ctx, name, f.head); err != nil {
+			return err
+		}
+	}
+	now, err := s.Time(ctx, name, f.head)
 	if err != nil {
 		return err
 	}
 	f.now = now
-	f.finder = view.NewFinder(s, 0)
 	if f.builder, err = view.NewBuilder(s, f.finder); err != nil {
 		return err
 	}
@@ -162,7 +192,7 @@ func (f *found) open(ctx context.Context, s *projection.Store) error {
 func (f *found) ask(ctx context.Context, results []result) error {
 	name := f.conversation.name
 	for _, q := range f.conversation.questions {
-		for i, s := range searches {
+		for i, s := range f.searches {
 			hits, err := f.finder.Find(ctx, view.Search{Stream: stream(name), AsOf: f.head, Now: f.now, Shelf: projection.Turns,
 				Within: []string{name}, Question: q.Text, Ranking: s.by, Limit: depths[len(depths)-1]})
 			if err != nil {

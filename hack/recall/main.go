@@ -11,6 +11,10 @@
 //
 // The context at k is what a view of that many turns renders, against the whole conversation as lines of
 // "Speaker (date): text", in tokens of the o200k_base vocabulary.
+//
+// Vectors are measured with an OpenAI-compatible server that EDICT_EMBEDDINGS_URL names, up to and without /embeddings, and
+// EDICT_EMBEDDINGS_MODEL its model; EDICT_EMBEDDINGS_KEY is the key, if it wants one. Turns and questions are embedded once,
+// and journaled as an ask has them journaled.
 package main
 
 import (
@@ -49,12 +53,22 @@ func run(out io.Writer, args []string) error {
 	if err != nil {
 		return err
 	}
-	results, err := searched(context.Background(), conversations)
+	e, err := embeddingAsked()
 	if err != nil {
 		return err
 	}
-	if err := report(out, conversations, results); err != nil || !*all {
+	results, err := searched(context.Background(), conversations, e)
+	if err != nil {
 		return err
+	}
+	if err := report(out, conversations, results); err != nil {
+		return err
+	}
+	if e == nil {
+		fmt.Fprintf(out, "\nVectors were not measured: name a server in EDICT_EMBEDDINGS_URL and EDICT_EMBEDDINGS_MODEL.\n")
+	}
+	if !*all {
+		return nil
 	}
 	fmt.Fprintf(out, "\nOver the turns alone, without a journal, one part after the other and each by itself:\n\n")
 	results = nil
@@ -91,16 +105,24 @@ func report(out io.Writer, conversations []conversation, results []result) error
 	_, err := fmt.Fprintf(out, "Conversations %s: %d turns, %d questions with evidence.\n\n", strings.Join(names, ", "), turns,
 		results[0].overall.questions)
 	table(out, results)
-	fmt.Fprintf(out, "\nWhat views use, by category:\n\n")
+	for _, r := range results {
+		if r.told {
+			byCategory(out, r)
+		}
+	}
+	return err
+}
+
+func byCategory(out io.Writer, r result) {
+	fmt.Fprintf(out, "\nBy category, %s:\n\n", r.name)
 	header(out, "category", "questions")
 	for number, name := range categories {
-		share := results[len(results)-1].categories[number]
+		share := r.categories[number]
 		if share.questions == 0 {
 			continue
 		}
 		fmt.Fprintf(out, "| %s |%s %d |\n", name, cells(share), share.questions)
 	}
-	return err
 }
 
 func table(out io.Writer, results []result) {

@@ -88,6 +88,7 @@ func (s *share) add(ranks []int) {
 // result is what a ranking found.
 type result struct {
 	name       string
+	told       bool // by category, too
 	overall    share
 	categories []share
 	// context is the tokens of the first contextDepth turns over those of the conversation: the mean over questions.

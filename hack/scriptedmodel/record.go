@@ -13,6 +13,8 @@ type Stats struct {
 	Repairs      int     `json:"repairs"`      // of them, asked again with a complaint about the answer before
 	Unscripted   int     `json:"unscripted"`   // of them, no rule was for them
 	Unauthorized int     `json:"unauthorized"` // refused for their key
+	Embeddings   int     `json:"embeddings"`   // requests for vectors, answered or not
+	Embedded     int     `json:"embedded"`     // texts in them
 	Asked        []Asked `json:"asked"`        // by question, user and step
 	// Repeated are those of Asked whose Calls exceed one. A step that is asked again after its decision has been
 	// recorded shows up here; so does one whose answer was lost on the way, which is no fault.
@@ -101,6 +103,15 @@ func (r *record) unauthorized() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.totals.Unauthorized++
+}
+
+// embedding counts one request for vectors, and returns how many there were.
+func (r *record) embedding(texts int) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.totals.Embeddings++
+	r.totals.Embedded += texts
+	return r.totals.Embeddings
 }
 
 func (r *record) latest() []Request {

@@ -6,6 +6,7 @@
 // what came of the step before. It knows nothing of what the operations do.
 //
 //	POST /v1/chat/completions   in the decision modes json_schema, tools and json_object; not streamed
+//	POST /v1/embeddings         vectors of words, see Embeddings
 //	GET  /stats                 what it was asked and how often, as JSON
 //	GET  /healthz
 package scriptedmodel
@@ -27,12 +28,15 @@ type Options struct {
 	APIKey  string        // the bearer token to ask for; empty asks for none
 	Latency time.Duration // how long every answer takes
 	Keep    int           // how many of the latest requests Requests returns; 0 is 100, negative none
+
+	Embeddings Embeddings
 }
 
 // Server is an http.Handler. It may be used concurrently.
 type Server struct {
 	options Options
 	rules   atomic.Pointer[[]rule]
+	vectors atomic.Pointer[Embeddings]
 	record  record
 	mux     *http.ServeMux
 }
@@ -47,7 +51,9 @@ func New(options Options) (*Server, error) {
 		return nil, err
 	}
 	s.record.reset()
+	s.SetEmbeddings(options.Embeddings)
 	s.mux.HandleFunc("POST /v1/chat/completions", s.complete)
+	s.mux.HandleFunc("POST /v1/embeddings", s.embed)
 	s.mux.HandleFunc("GET /stats", s.stats)
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
 	return s, nil
@@ -81,16 +87,24 @@ func (s *Server) stats(w http.ResponseWriter, _ *http.Request) {
 	_ = encoder.Encode(s.Stats())
 }
 
-// complete answers one call: who asks, what, which rule, and then what the rule says.
-func (s *Server) complete(w http.ResponseWriter, r *http.Request) {
+// admit returns the body of a call that may be made; otherwise it has answered.
+func (s *Server) admit(w http.ResponseWriter, r *http.Request) (body []byte, ok bool) {
 	if s.options.APIKey != "" && r.Header.Get("Authorization") != "Bearer "+s.options.APIKey {
 		s.record.unauthorized()
 		writeError(w, http.StatusUnauthorized, "invalid_api_key", "Incorrect API key provided.")
-		return
+		return nil, false
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
 	if err != nil {
 		writeError(w, http.StatusBadRequest, "invalid_request_error", "The request could not be read.")
+	}
+	return body, err == nil
+}
+
+// complete answers one call: who asks, what, which rule, and then what the rule says.
+func (s *Server) complete(w http.ResponseWriter, r *http.Request) {
+	body, ok := s.admit(w, r)
+	if !ok {
 		return
 	}
 	var q request

@@ -199,6 +199,7 @@ type Inquiry struct {
 	Profile  Profile
 	Contexts []Context
 	Question Question
+	SaidBy   string // who asks, where several talk to the agent; empty: nobody says
 	Trail    []Turn // the earlier steps of the same ask, in order
 	Step     int    // from 1
 	APIKey   string // the value of Profile.Model.APIKey; never stored

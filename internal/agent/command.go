@@ -79,6 +79,7 @@ type Command struct {
 	RetryAt  time.Time    // not before
 	Cancel   string       // why it is to be stopped; empty: it is not
 	Usage    Usage
+	Embedded string // of an ask: the model whose vector of its question is in the stream; empty: none is
 
 	CancelOverruled bool // a person had it run again after it was to be stopped: that wish is spent
 	detached        bool // it runs again for itself: the ask that issued it is over
@@ -165,6 +166,8 @@ func (c *Command) apply(r Recorded) {
 		c.closeAttempt(time.Time{})
 		c.Result = summaryResult(e)
 		c.Usage = c.Usage.Plus(e.Usage)
+	case TextsEmbedded:
+		c.embedded(e)
 	case ResponseGiven:
 		c.Response = e.Text
 	case CancelRequested:

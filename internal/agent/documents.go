@@ -51,10 +51,9 @@ func (d Document) readFrom(source string) bool { return strings.HasPrefix(d.Sour
 func (s *State) Indexed(c *Command, docs []Read, selector string) []Event {
 	p := c.Intent.IndexDocuments()
 	t := tally{collection: p.Collection, read: len(docs)}
-	has := s.Documents[p.Collection]
 	var events []Event
 	for _, doc := range docs {
-		if old, ok := has[doc.Name]; ok && old.Digest == doc.Digest {
+		if s.holds(p.Collection, doc) {
 			continue
 		}
 		t.indexed, t.chunks = t.indexed+1, t.chunks+len(doc.Chunks)
@@ -66,6 +65,12 @@ func (s *State) Indexed(c *Command, docs []Read, selector string) []Event {
 	}
 	message := t.message()
 	return append(events, AttemptSucceeded{Attempt: c.Attempts, Result: message}, CommandSucceeded{Message: message})
+}
+
+// holds reports whether the collection has the document as it was read now.
+func (s *State) holds(collection string, doc Read) bool {
+	old, ok := s.Documents[collection][doc.Name]
+	return ok && old.Digest == doc.Digest
 }
 
 // gone returns the names of the documents that the collection has from the source, and that were not read from it now.

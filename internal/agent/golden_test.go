@@ -94,6 +94,7 @@ func checkIntent(t *testing.T, key string, accepted CommandAccepted) {
 	payloads := map[Type]any{
 		Ask: i.Ask(), SaveMemory: i.SaveMemory(), ForgetMemory: i.ForgetMemory(), CallAPI: i.CallAPI(), Resolve: i.Resolve(),
 		IndexDocuments: i.IndexDocuments(), RemoveDocuments: i.RemoveDocuments(), Summarize: i.Summarize(),
+		Observe: i.Observe(),
 	}
 	again := NewIntent(i.Type, payloads[i.Type])
 	if !sameJSON(t, again.Payload, i.Payload) {
@@ -179,7 +180,7 @@ func FuzzDecode(f *testing.F) {
 		if accepted, ok := event.(CommandAccepted); ok {
 			i := accepted.Intent
 			_, _, _, _, _ = i.Ask(), i.SaveMemory(), i.ForgetMemory(), i.CallAPI(), i.Resolve()
-			_, _, _ = i.IndexDocuments(), i.RemoveDocuments(), i.Summarize()
+			_, _, _, _ = i.IndexDocuments(), i.RemoveDocuments(), i.Summarize(), i.Observe()
 		}
 	})
 }

@@ -78,6 +78,25 @@ type (
 		Collection   string `json:"collection,omitempty"`
 		UpTo         int64  `json:"upTo,omitempty"` // sequence; 0: all that there is when the command is accepted
 	}
+	// ObservePayload names fields of a Kubernetes object, and the observation that they are recorded as.
+	ObservePayload struct {
+		Name   string          `json:"name"` // of the observation
+		Object ObjectReference `json:"object"`
+		Fields []ObservedField `json:"fields"`
+	}
+	// ObjectReference names a Kubernetes object.
+	ObjectReference struct {
+		APIVersion string `json:"apiVersion"`
+		Kind       string `json:"kind"`
+		Namespace  string `json:"namespace,omitempty"` // empty: the agent's own, or none if the kind has none
+		Name       string `json:"name"`
+	}
+	// ObservedField is a value of the object. Exactly one of JSONPath and CEL is set.
+	ObservedField struct {
+		Name     string `json:"name"`
+		JSONPath string `json:"jsonPath,omitempty"`
+		CEL      string `json:"cel,omitempty"`
+	}
 	// ResolvePayload settles a command whose outcome is unknown.
 	ResolvePayload struct {
 		Command string     `json:"command"` // its name, or its idempotency key
@@ -224,6 +243,9 @@ func (i Intent) RemoveDocuments() RemoveDocumentsPayload {
 
 // Summarize returns the payload of a summarize.
 func (i Intent) Summarize() SummarizePayload { return decode[SummarizePayload](i.Payload) }
+
+// Observe returns the payload of an observe.
+func (i Intent) Observe() ObservePayload { return decode[ObservePayload](i.Payload) }
 
 // Resolve returns the payload of a resolve.
 func (i Intent) Resolve() ResolvePayload { return decode[ResolvePayload](i.Payload) }

@@ -5,9 +5,10 @@ import "slices"
 // Commands that concern the same thing run one at a time, in the order accepted:
 // the asks of a conversation, because one is about what the one before was
 // answered; what changes a collection of documents, because the content that was
-// read last is to stand, and a collection is not to be half removed; and the
-// summaries of one conversation or collection, because the second finds that there
-// is nothing new, and no model is paid twice.
+// read last is to stand, and a collection is not to be half removed; the summaries
+// of one conversation or collection, because the second finds that there is nothing
+// new, and no model is paid twice; and looks at an object under one name, because
+// what was read last is to stand there, too.
 
 // lane names what the command has to itself while it runs, empty if it waits for nobody.
 func (c *Command) lane() string {
@@ -23,11 +24,15 @@ func (c *Command) lane() string {
 			return "summary of collection " + p.Collection
 		}
 		return "summary of conversation " + c.Intent.Summarize().Conversation
+	case Observe:
+		return laneOfObservation(c.Intent.Observe().Name)
 	}
 	return ""
 }
 
 func laneOfCollection(name string) string { return "collection " + name }
+
+func laneOfObservation(name string) string { return "observation " + name }
 
 // busy reports whether an open command has the lane.
 func (s *State) busy(lane string) bool { return len(s.queues[lane]) > 0 }

@@ -45,7 +45,7 @@ func memoryUnknown(id string) string {
 	return fmt.Sprintf("The agent remembers nothing under the id %q; the ids stand in the agent's contexts.", bound(id, 100))
 }
 
-// know folds what an event says of memories and documents.
+// know folds what an event says of memories, documents and observed objects.
 func (s *State) know(event Event) {
 	switch e := event.(type) {
 	case MemorySaved:
@@ -59,5 +59,9 @@ func (s *State) know(event Event) {
 		s.shelve(e)
 	case DocumentsRemoved:
 		s.unshelve(e)
+	case ObjectObserved:
+		s.observe(e)
+	case TextsEmbedded:
+		s.embedded(e)
 	}
 }

@@ -249,6 +249,18 @@ func (c *Command) Executed(now time.Time, o Outcome) []Event {
 	}
 }
 
+// ExecutedAtCost returns the events of an attempt that did not succeed, and what it cost: tokens that a model took all the same.
+func (c *Command) ExecutedAtCost(now time.Time, o Outcome, cost Usage) []Event {
+	events := c.Executed(now, o)
+	for i, event := range events {
+		if failed, ok := event.(AttemptFailed); ok {
+			failed.Usage = cost
+			events[i] = failed
+		}
+	}
+	return events
+}
+
 func (c *Command) retry(now time.Time, o Outcome) []Event {
 	return []Event{AttemptFailed{Attempt: c.Attempts, Status: o.Status, Reason: o.Reason, Message: o.Message,
 		RetryAt: now.Add(c.Retry.After(c.Failures+1, o.RetryAfter)).UTC()}}

@@ -7,7 +7,7 @@ import (
 
 // State is an agent's stream folded as far as the write side needs it: the open
 // commands, those whose outcome a person has to settle, who waits for whom, what
-// is remembered, and which documents there are. Other ended commands leave it;
+// is remembered, which documents there are, and what was observed. Other ended commands leave it;
 // their records stay in the journal, and Fold reads them.
 type State struct {
 	Sequence int64 // of the last event folded
@@ -17,6 +17,12 @@ type State struct {
 	Memories map[string]struct{} // ids of what is remembered; one that has expired stays, because nothing here knows the time
 	// Documents holds what the collections have, by collection and document.
 	Documents map[string]map[string]Document
+	// Observations holds what was last observed, by name.
+	Observations map[string]Observed
+	// Dimensions holds how many the stream's vectors of each embedding model have.
+	Dimensions map[string]int
+	// VectorBytes is what the stream's vectors take, of all models together.
+	VectorBytes int64
 
 	LastDecision time.Time
 	Day          string // UTC, 2006-01-02: the day that Today counts
@@ -38,12 +44,14 @@ type issuance struct {
 // NewState returns the state of an empty stream.
 func NewState() *State {
 	return &State{
-		Open:      map[string]*Command{},
-		Unknown:   map[string]*Command{},
-		Memories:  map[string]struct{}{},
-		Documents: map[string]map[string]Document{},
-		queues:    map[string][]string{},
-		issued:    map[string]issuance{},
+		Open:         map[string]*Command{},
+		Unknown:      map[string]*Command{},
+		Memories:     map[string]struct{}{},
+		Documents:    map[string]map[string]Document{},
+		Observations: map[string]Observed{},
+		Dimensions:   map[string]int{},
+		queues:       map[string][]string{},
+		issued:       map[string]issuance{},
 	}
 }
 
@@ -81,6 +89,8 @@ func (s *State) Apply(r Recorded) []string {
 		s.spend(r.Time, e.Usage)
 	case SummaryWritten:
 		s.spend(r.Time, e.Usage)
+	case TextsEmbedded:
+		s.spend(r.Time, e.Usage)
 	}
 	if c.Phase.Final() {
 		return s.end(c)
@@ -117,6 +127,7 @@ func (s *State) spend(at time.Time, u Usage) {
 // command of its lane move.
 func (s *State) end(c *Command) []string {
 	delete(s.Open, c.Key)
+	s.looked(c)
 	if c.Phase == OutcomeUnknown {
 		s.Unknown[c.Key] = c
 	}

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"sync/atomic"
@@ -16,6 +17,7 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/edict-dev/edict/internal/fault"
 	"github.com/edict-dev/edict/internal/query"
 )
 
@@ -79,18 +81,27 @@ func (h *house) learned(account string, allowed bool) {
 // accessWith returns an Access, and the count of its requests to the API server; broken lets them fail.
 func (h *house) accessWith(broken *atomic.Bool) (*Access, *atomic.Int64) {
 	h.Helper()
-	shared, _ := apiServer(h.T)
-	config, count := rest.CopyConfig(shared), &atomic.Int64{}
-	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
-		return roundTrip(func(r *http.Request) (*http.Response, error) {
-			count.Add(1)
-			if broken.Load() {
-				return nil, errConnection
-			}
-			return next.RoundTrip(r)
-		})
+	count := &atomic.Int64{}
+	through := h.kubernetesThrough(func(next http.RoundTripper, r *http.Request) (*http.Response, error) {
+		count.Add(1)
+		if broken.Load() {
+			return nil, errConnection
+		}
+		return next.RoundTrip(r)
 	})
-	return &Access{Kubernetes: kubernetes.NewForConfigOrDie(config), Now: h.clock.Now}, count
+	return &Access{Kubernetes: through, Now: h.clock.Now}, count
+}
+
+// kubernetesThrough returns a client each of whose requests goes through a function.
+func (h *house) kubernetesThrough(do func(next http.RoundTripper, r *http.Request) (*http.Response, error)) kubernetes.Interface {
+	h.Helper()
+	shared, _ := apiServer(h.T)
+	config := rest.CopyConfig(shared)
+	config.QPS = -1
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return roundTrip(func(r *http.Request) (*http.Response, error) { return do(next, r) })
+	})
+	return kubernetes.NewForConfigOrDie(config)
 }
 
 type roundTrip func(*http.Request) (*http.Response, error)
@@ -160,6 +171,54 @@ func TestAVerdictIsAskedForAgainAfterTenSeconds(t *testing.T) {
 	h.clock.pass(time.Millisecond)
 	if err := allow(); !errors.Is(err, query.ErrForbidden) {
 		t.Errorf("after ten seconds: %v", err)
+	}
+}
+
+func TestManyUnknownTokensNeitherFloodTheAPIServerNorDriveOutThoseWhoMayRead(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	token := h.account("reader")
+	h.letRead("reader")
+	a, _ := h.accessWith(&atomic.Bool{})
+	allow := func(token string) error {
+		return a.Allow(bearing("Bearer "+token), "get", "contextviews", h.ns, "concierge")
+	}
+	if err := allow(token); err != nil {
+		t.Fatal(err)
+	}
+	var under, most atomic.Int64
+	release := make(chan struct{})
+	a.Kubernetes = h.kubernetesThrough(func(next http.RoundTripper, r *http.Request) (*http.Response, error) {
+		for n := under.Add(1); ; {
+			if was := most.Load(); n <= was || most.CompareAndSwap(was, n) {
+				break
+			}
+		}
+		defer under.Add(-1)
+		<-release
+		return next.RoundTrip(r)
+	})
+	const strangers = 3 * reviewsAtOnce
+	refusals := make(chan error, strangers)
+	for i := range strangers {
+		go func() { refusals <- allow(fmt.Sprint("nobody-", i)) }()
+	}
+	for range strangers - reviewsAtOnce {
+		if err := <-refusals; fault.Of(err).Reason != "TooManyReaders" {
+			t.Errorf("one too many: %v", err)
+		}
+	}
+	if err := allow(token); err != nil {
+		t.Errorf("who is known waits for strangers: %v", err)
+	}
+	close(release)
+	for range reviewsAtOnce {
+		if err := <-refusals; !errors.Is(err, query.ErrUnauthenticated) {
+			t.Errorf("a stranger: %v", err)
+		}
+	}
+	if most.Load() > reviewsAtOnce {
+		t.Errorf("%d reviews at the same time, want at most %d", most.Load(), reviewsAtOnce)
 	}
 }
 

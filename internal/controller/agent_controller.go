@@ -27,12 +27,13 @@ import (
 // spec names is there, and mirrors what the stream says of the agent as a whole.
 type AgentReconciler struct {
 	client.Client
-	Engine    *execution.Engine
-	Secrets   *Secrets
-	Summaries *Summaries
-	CheckMenu func(agent.Profile) error // says whether the menu can be offered to a model
-	Recorder  events.EventRecorder
-	Now       func() time.Time
+	Engine       *execution.Engine
+	Secrets      *Secrets
+	Summaries    *Summaries
+	Observations *ObservationReconciler
+	CheckMenu    func(agent.Profile) error // says whether the menu can be offered to a model
+	Recorder     events.EventRecorder
+	Now          func() time.Time
 }
 
 // +kubebuilder:rbac:groups=edict.dev,resources=agents,verbs=get;list;watch;patch
@@ -61,7 +62,7 @@ func (r *AgentReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 	}
 	s := &agentScope{object: live.DeepCopy(), profile: profileOf(&live)}
 	err := r.refs(ctx, s)
-	for _, step := range []func(context.Context, *agentScope) error{r.menu, r.journal, r.totals} {
+	for _, step := range []func(context.Context, *agentScope) error{r.menu, r.observing, r.journal, r.totals} {
 		if failed := step(ctx, s); err == nil {
 			err = failed
 		}
@@ -149,6 +150,9 @@ func (r *AgentReconciler) secrets(ctx context.Context, p agent.Profile) error {
 	if p.Model.APIKey != nil {
 		keys = append(keys, *p.Model.APIKey)
 	}
+	if p.Embeddings != nil && p.Embeddings.APIKey != nil {
+		keys = append(keys, *p.Embeddings.APIKey)
+	}
 	for _, op := range p.Operations {
 		if op.Call != nil {
 			for _, h := range op.Call.Headers {
@@ -167,6 +171,18 @@ func (r *AgentReconciler) secrets(ctx context.Context, p agent.Profile) error {
 // menu says whether the operations can be offered to a model.
 func (r *AgentReconciler) menu(_ context.Context, s *agentScope) error { return r.CheckMenu(s.profile) }
 
+// observing owns Observing. What cannot be read is in the way of nothing else: what was recorded before is shown.
+func (r *AgentReconciler) observing(_ context.Context, s *agentScope) error {
+	if len(s.object.Spec.Observations) == 0 {
+		meta.RemoveStatusCondition(&s.object.Status.Conditions, edictv1.ConditionObserving)
+		return nil
+	}
+	if v := r.Observations.verdict(s.object); v.status != "" { // until everything was read, the condition says what it said
+		s.set(edictv1.ConditionObserving, v.status, v.reason, v.message)
+	}
+	return nil
+}
+
 // journal owns JournalWritable.
 func (r *AgentReconciler) journal(_ context.Context, s *agentScope) error {
 	if err := r.Engine.Healthy(); err != nil {
@@ -184,6 +200,7 @@ func (r *AgentReconciler) totals(ctx context.Context, s *agentScope) error {
 	if err != nil {
 		return err
 	}
+	s.embedding(sum.Embedding)
 	status := &s.object.Status
 	status.Stream, status.Sequence = sum.Stream, sum.Sequence
 	status.OpenCommands, status.TokensToday = int32(min(sum.Open, 1<<30)), int64(sum.Today.Total())

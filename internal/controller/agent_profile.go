@@ -17,8 +17,9 @@ func profileOf(a *edictv1.Agent) agent.Profile {
 	p := agent.Profile{
 		Namespace: a.Namespace, Name: a.Name, Instructions: a.Spec.Instructions, Model: modelOf(&a.Spec.Model),
 		MaxSteps: orDefault(int(a.Spec.Limits.MaxSteps), 8), MaxCommands: orDefault(int(a.Spec.Limits.MaxCommands), 8),
-		Suspended: a.Spec.Suspend,
+		Suspended: a.Spec.Suspend, ServiceAccount: a.Spec.ServiceAccountName,
 	}
+	p.Embeddings = embeddingsOf(a.Spec.Embeddings)
 	for _, view := range a.Spec.ContextViews {
 		p.Views = append(p.Views, view.Name)
 	}
@@ -43,6 +44,21 @@ func modelOf(m *edictv1.Model) agent.Model {
 	}
 	if m.MaxOutputTokens != nil {
 		out.MaxOutputTokens = int(*m.MaxOutputTokens)
+	}
+	return out
+}
+
+// embeddingsOf returns how texts are embedded, nil if they are not.
+func embeddingsOf(e *edictv1.AgentEmbeddings) *agent.Embeddings {
+	if e == nil {
+		return nil
+	}
+	out := &agent.Embeddings{BaseURL: e.BaseURL, Model: e.Model, Timeout: durationOr(e.Timeout, 10*time.Second)}
+	if e.Dimensions != nil {
+		out.Dimensions = int(*e.Dimensions)
+	}
+	if e.APIKeySecretRef != nil {
+		out.APIKey = &agent.SecretKey{Name: e.APIKeySecretRef.Name, Key: e.APIKeySecretRef.Key}
 	}
 	return out
 }

@@ -31,6 +31,8 @@ func intentOf(spec *edictv1.CommandSpec) agent.Intent {
 		return agent.NewIntent(agent.RemoveDocuments, agent.RemoveDocumentsPayload(*spec.RemoveDocuments))
 	case spec.Summarize != nil:
 		return agent.NewIntent(agent.Summarize, agent.SummarizePayload(*spec.Summarize))
+	case spec.Observe != nil:
+		return agent.NewIntent(agent.Observe, observationOf(&spec.Observe.Observation))
 	}
 	payload := agent.CallAPIPayload{Operation: spec.CallAPI.Operation}
 	if spec.CallAPI.Arguments != nil {

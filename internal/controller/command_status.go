@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -142,6 +143,8 @@ func turn(t agent.Type) string {
 		return "the earlier changes of its collection"
 	case agent.Summarize:
 		return "the earlier summaries of the same"
+	case agent.Observe:
+		return "the earlier looks of the same name"
 	}
 	return ""
 }
@@ -217,12 +220,22 @@ func (s *commandScope) newsworthy(written *edictv1.CommandStatus, now time.Time)
 	c := s.receipt.Command
 	stuck := c == nil || s.receipt.Late != nil
 	if stuck {
-		return before == nil || before.Reason != after.Reason || before.Message != after.Message
+		return before == nil || before.Reason != after.Reason || withoutNumbers(before.Message) != withoutNumbers(after.Message)
 	}
 	if written.Phase != status.Phase {
 		return now.Sub(c.AcceptedAt) >= quietFor
 	}
 	return before == nil || trouble(before.Reason) // it was said that something is in the way; say that it is gone
+}
+
+// withoutNumbers returns what a message says beside its numbers: how far something has come is no news each time it is looked at.
+func withoutNumbers(message string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsDigit(r) {
+			return -1
+		}
+		return r
+	}, message)
 }
 
 // trouble reports whether a running command's reason said that something is in its way.

@@ -194,15 +194,20 @@ func TestALostStatusIsWrittenAgain(t *testing.T) {
 	}
 }
 
-func TestACommandThatRunsForLongIsSaidToRunOnce(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
-	began, release := make(chan struct{}), make(chan struct{})
-	h.decide = func(context.Context, agent.Inquiry) (agent.Answer, error) {
+// whenReleased is a model that answers when it is released; began is closed when it was asked, which is once.
+func whenReleased(began chan<- struct{}, release <-chan struct{}) func(context.Context, agent.Inquiry) (agent.Answer, error) {
+	return func(context.Context, agent.Inquiry) (agent.Answer, error) {
 		close(began)
 		<-release
 		return answer("Done."), nil
 	}
+}
+
+func TestACommandThatRunsForLongIsSaidToRunOnce(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	began, release := make(chan struct{}), make(chan struct{})
+	h.decide = whenReleased(began, release)
 	h.hire(concierge())
 	h.create(ask("trip"))
 	if result := h.must(h.lookAt("trip")); result.RequeueAfter != quietFor {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -20,6 +22,7 @@ import (
 	edictv1 "github.com/edict-dev/edict/api/v1alpha1"
 	"github.com/edict-dev/edict/internal/agent"
 	"github.com/edict-dev/edict/internal/execution"
+	"github.com/edict-dev/edict/internal/fault"
 )
 
 // ConfigMapReconciler follows ConfigMaps that are labelled with a collection: it
@@ -31,6 +34,11 @@ type ConfigMapReconciler struct {
 	Labelled client.Reader // the metadata of the ConfigMaps that have the label
 	Engine   *execution.Engine
 	Recorder events.EventRecorder
+	// Pause is the least time between two commands that index the same ConfigMap; what changes in between is not indexed.
+	Pause time.Duration
+
+	mu     sync.Mutex
+	issued map[types.NamespacedName]time.Time // the last that index a ConfigMap, of this process, within Pause
 }
 
 // +kubebuilder:rbac:groups="",resources=configmaps,verbs=get;list;watch
@@ -47,7 +55,7 @@ const (
 	// followedWithin bounds a command that the operator issues for a ConfigMap: there is no hurry, and nobody would apply it again.
 	followedWithin = 24 * time.Hour
 	// followedKept is how long its object stays after it has ended. The journal keeps what happened.
-	followedKept = 24 * time.Hour
+	followedKept = time.Hour
 	// removedAtOnce is how many documents a removeDocuments may name.
 	removedAtOnce = 256
 )
@@ -207,8 +215,36 @@ func (r *ConfigMapReconciler) issue(ctx context.Context, cm *corev1.ConfigMap, s
 	}
 }
 
+// paused returns a Wait if the ConfigMap was indexed a moment ago: one that something writes all the time would fill the
+// cluster with commands. It is indexed as it is when the pause is over.
+func (r *ConfigMapReconciler) paused(cm *corev1.ConfigMap) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	maps.DeleteFunc(r.issued, func(_ types.NamespacedName, at time.Time) bool { return now.Sub(at) >= r.Pause })
+	if at, soon := r.issued[client.ObjectKeyFromObject(cm)]; soon {
+		return fault.NewWait(r.Pause-now.Sub(at), "IndexedRecently", "ConfigMap %q was indexed less than %s ago.", cm.Name, r.Pause)
+	}
+	return nil
+}
+
+// pause begins one.
+func (r *ConfigMapReconciler) pause(cm *corev1.ConfigMap) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.issued == nil {
+		r.issued = map[types.NamespacedName]time.Time{}
+	}
+	r.issued[client.ObjectKeyFromObject(cm)] = time.Now()
+}
+
 // create creates the command's object, unless it is there.
 func (r *ConfigMapReconciler) create(ctx context.Context, cm *corev1.ConfigMap, c *edictv1.Command) error {
+	if c.Spec.IndexDocuments != nil {
+		if err := r.paused(cm); err != nil {
+			return err
+		}
+	}
 	if err := r.Create(ctx, c); err != nil {
 		if apierrors.IsAlreadyExists(err) {
 			return nil
@@ -216,7 +252,9 @@ func (r *ConfigMapReconciler) create(ctx context.Context, cm *corev1.ConfigMap, 
 		return err
 	}
 	reason, does := reasonIndexIssued, "indexes the ConfigMap into collection "+collectionOf(c)
-	if c.Spec.RemoveDocuments != nil {
+	if c.Spec.IndexDocuments != nil {
+		r.pause(cm)
+	} else {
 		reason, does = reasonRemovalIssued, "removes what was indexed from the ConfigMap from collection "+collectionOf(c)
 	}
 	if cm.UID != "" { // of one that is gone there is nothing to tell
@@ -235,7 +273,7 @@ func collectionOf(c *edictv1.Command) string {
 // followedName returns the name of the nth command that is issued for a ConfigMap and wants the same.
 func followedName(configMap string, spec *edictv1.CommandSpec, n int) string {
 	sum := sha256.Sum256([]byte(spec.AgentRef.Name + "\x00" + intentOf(spec).Digest()))
-	name := fmt.Sprintf("%s-%s", configMap[:min(len(configMap), 180)], hex.EncodeToString(sum[:6]))
+	name := fmt.Sprintf("%s-%s", strings.TrimRight(configMap[:min(len(configMap), 180)], ".-"), hex.EncodeToString(sum[:6]))
 	if n > 1 {
 		name = fmt.Sprintf("%s-%d", name, n)
 	}

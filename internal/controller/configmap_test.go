@@ -6,13 +6,16 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	ctrl "sigs.k8s.io/controller-runtime"
 
 	edictv1 "github.com/edict-dev/edict/api/v1alpha1"
+	"github.com/edict-dev/edict/internal/execution"
 )
 
 // hints is a recorder that keeps the reasons of what it is told.
@@ -88,7 +91,7 @@ func TestALabelledConfigMapIsIndexedAndItsChangesAreFollowed(t *testing.T) {
 	l.wantHeld("visa", "rules/fees.md", "rules/visa.md")
 	l.wantIssued(1)
 	issued := l.all()[0]
-	if issued.Spec.TTLSecondsAfterFinished == nil || *issued.Spec.TTLSecondsAfterFinished != 86400 || len(issued.OwnerReferences) != 0 {
+	if issued.Spec.TTLSecondsAfterFinished == nil || *issued.Spec.TTLSecondsAfterFinished != 3600 || len(issued.OwnerReferences) != 0 {
 		t.Errorf("its object goes with something else than its time to live: %+v", issued.ObjectMeta)
 	}
 	l.merge(cm, `{"metadata":{"annotations":{"note":"nothing new"}}}`)
@@ -121,6 +124,38 @@ func TestAConfigMapThatReturnsToEarlierContentIsIndexedAgain(t *testing.T) {
 	last, err := l.engine.Collections(t.Context(), l.ns, "concierge")
 	if diff := cmp.Diff(first, last); err != nil || diff != "" {
 		t.Error(err, diff)
+	}
+}
+
+func TestAConfigMapThatChangesAllTheTimeIsIndexedOnceInAWhile(t *testing.T) {
+	l := newLibrary(t)
+	cm := rules(map[string]string{"visa.md": "Ten days."})
+	l.create(cm)
+	follower := l.follower()
+	follower.Pause = time.Hour
+	look := func() ctrl.Result {
+		result, err := follower.Reconcile(t.Context(), request(l.ns, "rules"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.settle()
+		return result
+	}
+	look()
+	for _, days := range []string{"Twelve days.", "Twenty days."} {
+		l.merge(cm, fmt.Sprintf(`{"data":{"visa.md":%q}}`, days))
+		if again := look().RequeueAfter; again < 50*time.Minute || again > time.Hour {
+			t.Errorf("it is looked at again after %s, want the rest of the pause", again)
+		}
+	}
+	l.wantIssued(1)
+	follower.Pause = 0
+	look()
+	look()
+	l.wantIssued(2)
+	held, err := l.engine.Collections(t.Context(), l.ns, "concierge")
+	if err != nil || !execution.Unchanged(libraryOf(rules(map[string]string{"visa.md": "Twenty days."})), followedChunking, held["visa"]) {
+		t.Errorf("what it held last is not indexed: %v %v", held, err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -22,8 +23,16 @@ import (
 	"github.com/edict-dev/edict/internal/query"
 )
 
-// contextKey is the key of an output ConfigMap that holds the context.
-const contextKey = "context.md"
+const (
+	// contextKey is the key of an output ConfigMap that holds the context.
+	contextKey = "context.md"
+	// digestAnnotation of an output ConfigMap is the context's digest.
+	digestAnnotation = "edict.dev/digest"
+	// largestContext is what a ConfigMap holds, a mebibyte, less what else is in it.
+	largestContext = 1<<20 - 4<<10
+	// outputLooked is when an output ConfigMap is looked at though nothing happened: somebody may have deleted it.
+	outputLooked = 5 * time.Minute
+)
 
 // ContextViewReconciler says in a view's status what the view holds, and keeps
 // its output ConfigMap. It reads the journal's projections, and appends nothing.
@@ -32,6 +41,7 @@ type ContextViewReconciler struct {
 	Engine   *execution.Engine
 	Views    *Views
 	Fresh    query.Freshness
+	Rebuilds *Rebuilds
 	Recorder events.EventRecorder
 	Now      func() time.Time
 }
@@ -43,6 +53,7 @@ type ContextViewReconciler struct {
 type viewScope struct {
 	object  *edictv1.ContextView // a copy; its status is what will be written
 	context agent.Context
+	later   error // what failed aside: the view is ready, and is looked at again
 }
 
 // Reconcile looks at one ContextView.
@@ -59,7 +70,7 @@ func (r *ContextViewReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 	}
 	s := &viewScope{object: live.DeepCopy()}
 	var err error
-	for _, step := range []func(context.Context, *viewScope) error{r.refs, r.build, r.output} {
+	for _, step := range []func(context.Context, *viewScope) error{r.refs, r.rebuild, r.build, r.output} {
 		if err = step(ctx, s); err != nil {
 			break
 		}
@@ -68,10 +79,13 @@ func (r *ContextViewReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 	if failed := r.publish(ctx, &live, s.object); failed != nil {
 		return translate(failed)
 	}
-	if err == nil && s.object.Status.Lag > 0 { // a projection that stands still rings for nobody
+	if err == nil && s.later == nil && s.object.Status.Lag > 0 { // a projection that stands still rings for nobody
 		return ctrl.Result{RequeueAfter: slowly}, nil
 	}
-	return translate(err)
+	if err == nil && s.later == nil && s.object.Spec.Output != nil {
+		return ctrl.Result{RequeueAfter: outputLooked}, nil
+	}
+	return translate(cmp.Or(err, s.later))
 }
 
 // refs owns RefsResolved.
@@ -89,7 +103,8 @@ func (r *ContextViewReconciler) refs(ctx context.Context, s *viewScope) error {
 		s.set(edictv1.ConditionRefsResolved, metav1.ConditionUnknown, edictv1.ReasonUnexpected, "An unexpected failure; it is tried again.")
 		return err
 	}
-	if _, err := r.Views.define(ctx, s.object); err != nil {
+	d, err := r.Views.define(ctx, s.object)
+	if err != nil {
 		if f := fault.Of(err); f.Kind == fault.Wait || f.Kind == fault.Invalid {
 			s.set(edictv1.ConditionRefsResolved, metav1.ConditionFalse, f.Reason, f.Message)
 		} else {
@@ -97,7 +112,7 @@ func (r *ContextViewReconciler) refs(ctx context.Context, s *viewScope) error {
 		}
 		return err
 	}
-	s.set(edictv1.ConditionRefsResolved, metav1.ConditionTrue, edictv1.ReasonResolved, "Everything that the view names exists.")
+	s.set(edictv1.ConditionRefsResolved, metav1.ConditionTrue, edictv1.ReasonResolved, resolved(d))
 	return nil
 }
 
@@ -132,6 +147,10 @@ func (r *ContextViewReconciler) output(ctx context.Context, s *viewScope) error 
 	if out == nil || out.ConfigMap == nil {
 		return nil
 	}
+	if size := len(s.context.Text); size > largestContext {
+		return fault.NewWait(slowly, edictv1.ReasonConfigMapTooSmall,
+			"The context has %d bytes, and a ConfigMap holds %d of them; lower spec.budget.tokens, or remove spec.output and read it over HTTP.", size, largestContext)
+	}
 	want := outputOf(s.object, out.ConfigMap.Name, s.context)
 	var have corev1.ConfigMap
 	err := r.Get(ctx, client.ObjectKeyFromObject(want), &have)
@@ -143,11 +162,12 @@ func (r *ContextViewReconciler) output(ctx context.Context, s *viewScope) error 
 	case !metav1.IsControlledBy(&have, s.object):
 		return fault.NewWait(slowly, edictv1.ReasonConfigMapTaken,
 			"ConfigMap %q exists and was not made for this view, so it is left alone; delete it, or choose another name in spec.output.configMap.name.", have.Name)
-	case have.Data[contextKey] == want.Data[contextKey] && equality.Semantic.DeepEqual(have.Annotations, want.Annotations):
+	case equality.Semantic.DeepEqual(have.Data, want.Data) && have.Annotations[digestAnnotation] == s.context.Digest:
 		return nil
 	}
-	want.ResourceVersion = have.ResourceVersion
-	return r.Update(ctx, want)
+	metav1.SetMetaDataAnnotation(&have.ObjectMeta, digestAnnotation, s.context.Digest) // other annotations and labels are not ours
+	have.Data, have.BinaryData = want.Data, nil
+	return r.Update(ctx, &have)
 }
 
 func outputOf(v *edictv1.ContextView, name string, c agent.Context) *corev1.ConfigMap {
@@ -155,7 +175,7 @@ func outputOf(v *edictv1.ContextView, name string, c agent.Context) *corev1.Conf
 	return &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: v.Namespace, Name: name,
-			Annotations: map[string]string{"edict.dev/digest": c.Digest},
+			Annotations: map[string]string{digestAnnotation: c.Digest},
 			OwnerReferences: []metav1.OwnerReference{{
 				APIVersion: edictv1.GroupVersion.String(), Kind: "ContextView", Name: v.Name, UID: v.UID, Controller: &controller}},
 		},
@@ -189,5 +209,6 @@ func (r *ContextViewReconciler) publish(ctx context.Context, live, object *edict
 		return client.IgnoreNotFound(err)
 	}
 	hint(r.Recorder, object, live.Status.Conditions, object.Status.Conditions)
+	r.announceRebuild(live, object)
 	return nil
 }

@@ -10,6 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	edictv1 "github.com/edict-dev/edict/api/v1alpha1"
+	"github.com/edict-dev/edict/internal/agent"
+	"github.com/edict-dev/edict/internal/fault"
 )
 
 // viewWithOutput is a view that keeps its context in a ConfigMap.
@@ -95,6 +97,51 @@ func TestAViewThatIsBehindSaysBySoMuch(t *testing.T) {
 	wantCondition(t, v.Status.Conditions, edictv1.ConditionCurrent, metav1.ConditionFalse, edictv1.ReasonBehind, "4 events behind")
 	if v.Status.Lag != 4 {
 		t.Errorf("lag %d", v.Status.Lag)
+	}
+}
+
+func TestAViewsConfigMapIsMadeAgainAndKeepsWhatOthersPutThere(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.follow()
+	h.hire(concierge())
+	h.create(viewWithOutput())
+	h.must(h.lookAtView("concierge"))
+	var out corev1.ConfigMap
+	if err := h.get("out", &out); err != nil {
+		t.Fatal(err)
+	}
+	out.Labels, out.Annotations["team"] = map[string]string{"app": "travel"}, "concierges"
+	out.Data[contextKey] = "somebody else's words"
+	if err := h.api.Update(t.Context(), &out); err != nil {
+		t.Fatal(err)
+	}
+	h.must(h.lookAtView("concierge"))
+	if err := h.get("out", &out); err != nil {
+		t.Fatal(err)
+	}
+	if out.Data[contextKey] == "somebody else's words" || out.Labels["app"] != "travel" || out.Annotations["team"] != "concierges" {
+		t.Errorf("after it was changed: %q, %v, %v", out.Data[contextKey], out.Labels, out.Annotations)
+	}
+	if err := h.api.Delete(t.Context(), &out); err != nil {
+		t.Fatal(err)
+	}
+	result, err := h.lookAtView("concierge")
+	if err != nil || result.RequeueAfter != outputLooked {
+		t.Errorf("it is looked at again after %s: %v", result.RequeueAfter, err)
+	}
+	if err := h.get("out", &out); err != nil {
+		t.Errorf("after it was deleted: %v", err)
+	}
+}
+
+func TestAContextThatNoConfigMapHoldsIsToldWithTheRemedy(t *testing.T) {
+	t.Parallel()
+	v := viewWithOutput()
+	s := &viewScope{object: v, context: agent.Context{Text: strings.Repeat("x", largestContext+1)}}
+	err := (&ContextViewReconciler{}).output(t.Context(), s)
+	if f := fault.Of(err); f.Kind != fault.Wait || f.Reason != edictv1.ReasonConfigMapTooSmall || !strings.Contains(f.Message, "spec.budget.tokens") {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -134,11 +133,7 @@ func TestACommandThatRunsIsTakenOverByItsNewObject(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	began, release := make(chan struct{}), make(chan struct{})
-	h.decide = func(context.Context, agent.Inquiry) (agent.Answer, error) {
-		close(began)
-		<-release
-		return answer("Done."), nil
-	}
+	h.decide = whenReleased(began, release)
 	h.hire(concierge())
 	h.create(ask("trip"))
 	h.must(h.lookAt("trip"))

@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/edict-dev/edict/internal/agent"
@@ -44,12 +45,13 @@ type house struct {
 	news          chan string // commands that the engine has news of
 	onFailure     func()      // what settle does when a Reconcile failed; nil: nothing
 
-	journal  journal.Journal
-	store    *projection.Store
-	engine   *execution.Engine
-	commands *CommandReconciler
-	agents   *AgentReconciler
-	views    *ContextViewReconciler
+	journal      journal.Journal
+	store        *projection.Store
+	engine       *execution.Engine
+	commands     *CommandReconciler
+	agents       *AgentReconciler
+	views        *ContextViewReconciler
+	observations *ObservationReconciler
 }
 
 func newHouse(t *testing.T) *house {
@@ -102,14 +104,18 @@ func (h *house) build() {
 	views := &Views{Reader: c, Builder: builder, Fresh: fresh, Newest: func(ctx context.Context, namespace, name string) (string, error) {
 		return h.engine.Stream(ctx, namespace, name)
 	}}
+	config, _ := apiServer(h.T)
+	objects := &Objects{Config: config, Mapper: h.api.RESTMapper(), Client: h.api}
 	h.engine = execution.New(execution.Options{
+		Objects: objects,
 		Journal: h.journal, Authorise: policy.Authorise, Contexts: views, Secrets: secrets, Decider: h, Caller: h,
 		Documents: &Documents{Live: h.api}, Tokens: func(text string) int { return (len(text) + 3) / 4 },
 		Summarizer: h, Transcripts: &view.Transcripts{Reader: h.store},
 		Poke: func(_, command string) { h.news <- command }, Health: func(error) {}, Lost: func(int) {},
 	})
 	h.commands = &CommandReconciler{Client: c, Live: h.api, Engine: h.engine, Now: h.clock.Now}
-	h.agents = &AgentReconciler{Client: c, Engine: h.engine, Secrets: secrets, Recorder: silent{}, Now: h.clock.Now, CheckMenu: func(agent.Profile) error { return nil },
+	h.observations = &ObservationReconciler{Client: c, Engine: h.engine, Objects: objects, Ring: func(types.NamespacedName) {}, Now: h.clock.Now}
+	h.agents = &AgentReconciler{Observations: h.observations, Client: c, Engine: h.engine, Secrets: secrets, Recorder: silent{}, Now: h.clock.Now, CheckMenu: func(agent.Profile) error { return nil },
 		Summaries: &Summaries{Client: c, Conversations: h.store}}
 	h.views = &ContextViewReconciler{Client: c, Engine: h.engine, Views: views, Fresh: fresh, Recorder: silent{}, Now: h.clock.Now}
 }

@@ -51,7 +51,7 @@ func (d *Doorbell) source() source.Source {
 }
 
 // Doorbells wake the controllers.
-type Doorbells struct{ Commands, Agents, Views, ConfigMaps Doorbell }
+type Doorbells struct{ Commands, Agents, Views, ConfigMaps, Observations Doorbell }
 
 // Concurrency is how many objects of each kind are reconciled at the same time.
 // A worker waits for the API server and the journal's disk, never for a model.
@@ -59,12 +59,14 @@ type Concurrency struct{ Commands, Others int }
 
 // Reconcilers are the reconcilers, ready to be set up.
 type Reconcilers struct {
-	Commands    *CommandReconciler
-	Agents      *AgentReconciler
-	Views       *ContextViewReconciler
-	ConfigMaps  *ConfigMapReconciler
-	Doorbells   *Doorbells
-	Concurrency Concurrency
+	Commands   *CommandReconciler
+	Agents     *AgentReconciler
+	Views      *ContextViewReconciler
+	ConfigMaps *ConfigMapReconciler
+	// Observations is also who Agents ask whether what they declare can be read.
+	Observations *ObservationReconciler
+	Doorbells    *Doorbells
+	Concurrency  Concurrency
 }
 
 // Setup registers the reconcilers with a manager.
@@ -74,7 +76,7 @@ func (r *Reconcilers) Setup(ctx context.Context, mgr ctrl.Manager) error {
 			return err
 		}
 	}
-	for _, setup := range []func(ctrl.Manager) error{r.commands, r.agents, r.views, r.configMaps} {
+	for _, setup := range []func(ctrl.Manager) error{r.commands, r.agents, r.views, r.configMaps, r.observations} {
 		if err := setup(mgr); err != nil {
 			return err
 		}
@@ -111,9 +113,18 @@ func (r *Reconcilers) agents(mgr ctrl.Manager) error {
 		Complete(r.Agents)
 }
 
+// observations is a second look at Agents, in a queue of its own: it waits for what the API server asks others for.
+func (r *Reconcilers) observations(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).Named("observation").
+		For(&edictv1.Agent{}, builder.WithPredicates(specMoved)).
+		WatchesRawSource(r.Doorbells.Observations.source()).
+		WithOptions(controller.Options{MaxConcurrentReconciles: r.Concurrency.Others}).
+		Complete(r.Observations)
+}
+
 func (r *Reconcilers) views(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
-		For(&edictv1.ContextView{}, builder.WithPredicates(specMoved)).
+		For(&edictv1.ContextView{}, builder.WithPredicates(predicate.Or(specMoved, rebuildAsked))).
 		Watches(&edictv1.Agent{}, handler.EnqueueRequestsFromMapFunc(r.viewsOfAgent), builder.WithPredicates(agentMoved)).
 		Watches(&edictv1.ContextView{}, handler.EnqueueRequestsFromMapFunc(r.viewsWithViews), builder.WithPredicates(specMoved)).
 		WatchesRawSource(r.Doorbells.Views.source()).
@@ -126,6 +137,13 @@ func (r *Reconcilers) views(mgr ctrl.Manager) error {
 var specMoved = predicate.Funcs{
 	UpdateFunc: func(e event.UpdateEvent) bool {
 		return e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() || e.ObjectOld.GetUID() != e.ObjectNew.GetUID()
+	},
+}
+
+// rebuildAsked lets pass another annotation that asks for a rebuild.
+var rebuildAsked = predicate.Funcs{
+	UpdateFunc: func(e event.UpdateEvent) bool {
+		return e.ObjectOld.GetAnnotations()[edictv1.RebuildAnnotation] != e.ObjectNew.GetAnnotations()[edictv1.RebuildAnnotation]
 	},
 }
 
@@ -186,6 +204,7 @@ func (r *Reconcilers) RingShards(ctx context.Context, shards []int) {
 	if r.Agents.List(ctx, &agents, client.UnsafeDisableDeepCopy) == nil {
 		for i := range agents.Items {
 			if ring(&r.Doorbells.Agents, &agents.Items[i], agents.Items[i].Name) {
+				r.Doorbells.Observations.Ring(client.ObjectKeyFromObject(&agents.Items[i]))
 				r.ringConfigMaps(ctx, &agents.Items[i])
 			}
 		}

@@ -130,16 +130,16 @@ func (s *Summaries) issue(ctx context.Context, a *edictv1.Agent, now look, conve
 	if upTo <= last.To {
 		return nil
 	}
-	return s.create(ctx, summaryCommand(a, summaryName(now.stream, conversation, last.Sequence, due), conversation, upTo))
+	return issueOnce(ctx, s.Client, summaryCommand(a, summaryName(now.stream, conversation, last.Sequence, due), conversation, upTo))
 }
 
-// create creates a Command, unless it is there. The cache is asked first, which spares the API server a refusal.
-func (s *Summaries) create(ctx context.Context, c *edictv1.Command) error {
-	err := s.Get(ctx, client.ObjectKeyFromObject(c), &edictv1.Command{})
+// issueOnce creates a Command, unless it is there. The cache is asked first, which spares the API server a refusal.
+func issueOnce(ctx context.Context, api client.Client, c *edictv1.Command) error {
+	err := api.Get(ctx, client.ObjectKeyFromObject(c), &edictv1.Command{})
 	if !apierrors.IsNotFound(err) {
 		return err
 	}
-	if err = s.Create(ctx, c); apierrors.IsAlreadyExists(err) {
+	if err = api.Create(ctx, c); apierrors.IsAlreadyExists(err) {
 		return nil
 	}
 	return err
@@ -196,15 +196,21 @@ func slug(text string) string {
 	return name
 }
 
+// ownedBy is for a Command that an Agent issues: it goes with the Agent.
+func ownedBy(a *edictv1.Agent, name string) metav1.ObjectMeta {
+	controller := true
+	return metav1.ObjectMeta{
+		Namespace: a.Namespace, Name: name,
+		OwnerReferences: []metav1.OwnerReference{{
+			APIVersion: edictv1.GroupVersion.String(), Kind: "Agent", Name: a.Name, UID: a.UID, Controller: &controller,
+		}},
+	}
+}
+
 func summaryCommand(a *edictv1.Agent, name, conversation string, upTo int64) *edictv1.Command {
-	controller, kept := true, int32(summaryKept/time.Second)
+	kept := int32(summaryKept / time.Second)
 	return &edictv1.Command{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: a.Namespace, Name: name,
-			OwnerReferences: []metav1.OwnerReference{{
-				APIVersion: edictv1.GroupVersion.String(), Kind: "Agent", Name: a.Name, UID: a.UID, Controller: &controller,
-			}},
-		},
+		ObjectMeta: ownedBy(a, name),
 		Spec: edictv1.CommandSpec{
 			AgentRef:  edictv1.AgentReference{Name: a.Name},
 			Summarize: &edictv1.SummarizeCommand{Conversation: conversation, UpTo: upTo},

@@ -55,6 +55,26 @@ func (h *house) summaries() []edictv1.Command {
 	return slices.DeleteFunc(list.Items, func(c edictv1.Command) bool { return c.Spec.Summarize == nil })
 }
 
+// issued returns the summaries that were issued, if they are as many as wanted.
+func (h *house) issued(want int, when string) []edictv1.Command {
+	h.Helper()
+	all := h.summaries()
+	if len(all) != want {
+		h.Fatalf("%s, %d summaries were issued, want %d", when, len(all), want)
+	}
+	return all
+}
+
+// grown is a house in which a conversation is to be summarised, and nobody has looked yet.
+func grown(t *testing.T) *house {
+	t.Helper()
+	h := newHouse(t)
+	h.follow()
+	h.hire(summarizing(10, 0))
+	h.talk("ada", 0, 6)
+	return h
+}
+
 func TestASummaryIsIssuedOnceWhenAConversationHasGrown(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -63,19 +83,16 @@ func TestASummaryIsIssuedOnceWhenAConversationHasGrown(t *testing.T) {
 	h.talk("Ada's trip", 0, 7) // 14 turns, of which 4 stay outside
 	h.talk("bob", 0, 2)
 	h.must(h.lookAtAgent("concierge"))
-	if all := h.summaries(); len(all) != 0 {
-		t.Fatalf("%d summaries were issued before one was due", len(all))
-	}
+	h.issued(0, "before one was due")
 	h.talk("Ada's trip", 7, 8)
 	h.disk.reset()
 	for range 3 {
 		h.must(h.lookAtAgent("concierge"))
 	}
-	all := h.summaries()
-	if len(all) != 1 || h.disk.counts()["create Command"] != 1 {
-		t.Fatalf("%d summaries were issued with %v", len(all), h.disk.counts())
+	c := h.issued(1, "when one was due")[0]
+	if h.disk.counts()["create Command"] != 1 {
+		t.Fatalf("it was issued with %v", h.disk.counts())
 	}
-	c := all[0]
 	// An ask has seven events. The oldest turn that stays outside is the seventh question, at 44.
 	want := edictv1.SummarizeCommand{Conversation: "Ada's trip", UpTo: 43}
 	if diff := cmp.Diff(want, *c.Spec.Summarize); diff != "" || !strings.HasPrefix(c.Name, "ada-s-trip-summary-") {
@@ -96,38 +113,25 @@ func TestASummaryIsIssuedOnceWhenAConversationHasGrown(t *testing.T) {
 		t.Errorf("it is %s after %d requests to the model: %+v", got.Status.Phase, asked-before, got.Status.Conditions)
 	}
 	h.must(h.lookAtAgent("concierge"))
-	if all := h.summaries(); len(all) != 1 {
-		t.Errorf("%d summaries were issued for what is summarised", len(all))
-	}
+	h.issued(1, "with what is summarised")
 }
 
 // A restart forgets what was looked at, and a cache may be behind: the name is the same again.
 func TestASummaryIsNotIssuedTwiceAfterARestart(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
-	h.follow()
-	h.hire(summarizing(10, 0))
-	h.talk("ada", 0, 6)
+	h := grown(t)
 	h.must(h.lookAtAgent("concierge"))
-	all := h.summaries()
-	if len(all) != 1 {
-		t.Fatalf("%d summaries were issued", len(all))
-	}
+	all := h.issued(1, "at first")
 	h.agents.Summaries = &Summaries{Client: h.agents.Client, Conversations: h.store}
 	h.disk.hide(all[0].Name, true)
 	h.must(h.lookAtAgent("concierge"))
 	h.disk.hide("", false)
-	if again := h.summaries(); len(again) != 1 {
-		t.Errorf("%d summaries were issued", len(again))
-	}
+	h.issued(1, "after a restart")
 }
 
 func TestAFailedCreationIsMadeGoodByTheNextLook(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
-	h.follow()
-	h.hire(summarizing(10, 0))
-	h.talk("ada", 0, 6)
+	h := grown(t)
 	for n := 1; h.disk.counts()["create Command"] == 0; n++ { // the status may come first
 		h.disk.reset()
 		h.disk.failAt = n
@@ -137,9 +141,7 @@ func TestAFailedCreationIsMadeGoodByTheNextLook(t *testing.T) {
 	}
 	h.disk.reset()
 	h.must(h.lookAtAgent("concierge"))
-	if all := h.summaries(); len(all) != 1 {
-		t.Errorf("%d summaries were issued", len(all))
-	}
+	h.issued(1, "at the next look")
 }
 
 // Tables that are made anew may not hold the newest summary yet: nothing is issued before they do.
@@ -154,29 +156,23 @@ func TestNoSummaryIsIssuedWhileTheProjectionIsBehind(t *testing.T) {
 	intent := agent.NewIntent(agent.SaveMemory, agent.SaveMemoryPayload{Kind: "k", Content: "c"})
 	_, err := h.engine.Submit(h.Context(), p, agent.Order{Name: "m", Key: "m", Intent: intent, Timeout: time.Hour}, false)
 	h.check(err)
-	if result := h.must(h.lookAtAgent("concierge")); result.RequeueAfter == 0 || len(h.summaries()) != 0 {
-		t.Errorf("%d summaries were issued, and the next look is in %s", len(h.summaries()), result.RequeueAfter)
+	if result := h.must(h.lookAtAgent("concierge")); result.RequeueAfter == 0 {
+		t.Errorf("the next look is in %s", result.RequeueAfter)
 	}
+	h.issued(0, "while the projection is behind")
 	h.follow()
 	h.must(h.lookAtAgent("concierge"))
-	if all := h.summaries(); len(all) != 1 {
-		t.Errorf("%d summaries were issued", len(all))
-	}
+	h.issued(1, "when the projection caught up")
 }
 
 func TestASuspendedAgentIssuesNoSummaries(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
-	h.follow()
-	h.hire(summarizing(10, 0))
-	h.talk("ada", 0, 6)
+	h := grown(t)
 	a := h.agent("concierge")
 	a.Spec.Suspend = true
 	h.check(h.api.Update(h.Context(), a))
 	h.must(h.lookAtAgent("concierge"))
-	if all := h.summaries(); len(all) != 0 {
-		t.Errorf("%d summaries were issued", len(all))
-	}
+	h.issued(0, "while it is suspended")
 }
 
 func TestASummaryIsDueAgainEachTimeThatSoMuchWasSaid(t *testing.T) {

@@ -2,7 +2,9 @@ package controller
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -44,7 +46,7 @@ func (d *definer) define(ctx context.Context, o *edictv1.ContextView, path []str
 		var err error
 		switch {
 		case b.Instructions != nil:
-			block.Instructions, err = d.instructed(ctx, o)
+			block.Instructions, err = d.instructed(ctx, o, b.Instructions.Headings)
 		case b.View != nil:
 			block.View, err = d.shown(ctx, o, b.View.Name, path)
 		}
@@ -76,8 +78,9 @@ func (d *definer) shown(ctx context.Context, o *edictv1.ContextView, name string
 	return &made, err
 }
 
-// instructed returns the instructions of the agent that the view belongs to.
-func (d *definer) instructed(ctx context.Context, o *edictv1.ContextView) (*view.Instructions, error) {
+// instructed returns the instructions of the agent that the view belongs to, of
+// which a block shows what stands under some headings.
+func (d *definer) instructed(ctx context.Context, o *edictv1.ContextView, headings []string) (*view.Instructions, error) {
 	if d.instructions == nil {
 		var a edictv1.Agent
 		name := o.Spec.AgentRef.Name
@@ -90,7 +93,35 @@ func (d *definer) instructed(ctx context.Context, o *edictv1.ContextView) (*view
 		}
 		d.instructions = &a.Spec.Instructions
 	}
-	return &view.Instructions{Text: *d.instructions}, nil
+	return &view.Instructions{Text: *d.instructions, Headings: headings}, nil
+}
+
+// resolved says that all that a view names is there, or which headings are not: a
+// text may lose one at any time, and the view goes on without.
+func resolved(d view.Definition) string {
+	missing := unheaded(d)
+	if len(missing) == 0 {
+		return "Everything that the view names exists."
+	}
+	for i, heading := range missing {
+		missing[i] = strconv.Quote(heading)
+	}
+	return fmt.Sprintf("The instructions of agent %q have no heading %s, so nothing is shown for it; add it there, or change instructions.headings of the block.",
+		d.Agent, strings.Join(missing, " and no "))
+}
+
+// unheaded returns the headings that blocks name and the instructions do not have.
+func unheaded(d view.Definition) (missing []string) {
+	for _, b := range d.Blocks {
+		switch {
+		case b.Instructions != nil:
+			_, some := b.Instructions.Excerpt()
+			missing = append(missing, some...)
+		case b.View != nil:
+			missing = append(missing, unheaded(*b.View)...)
+		}
+	}
+	return missing
 }
 
 // viewsWithViews returns the views in the namespace of one that show some view:
@@ -131,13 +162,15 @@ func blockOf(b *edictv1.Block) view.Block {
 	case b.Conversation != nil:
 		block.Conversation = &view.Conversation{Turns: orDefault(int(b.Conversation.Turns), 20), Summary: b.Conversation.Summary}
 	case b.Documents != nil:
-		block.Documents = &view.Documents{Collections: b.Documents.Collections, Limit: orDefault(int(b.Documents.Limit), 10)}
+		block.Documents = &view.Documents{Collections: b.Documents.Collections, Limit: orDefault(int(b.Documents.Limit), 10), Summary: b.Documents.Summary}
 	case b.Turns != nil:
 		block.Turns = &view.Turns{Limit: orDefault(int(b.Turns.Limit), 10)}
 	case b.Results != nil:
 		block.Results = &view.Results{Limit: orDefault(int(b.Results.Limit), 10), Latest: b.Results.Latest}
 	case b.Pending != nil:
 		block.Pending = &view.Pending{Limit: orDefault(int(b.Pending.Limit), 10)}
+	case b.Observations != nil:
+		block.Observations = &view.Observations{Names: b.Observations.Names}
 	}
 	return block
 }

@@ -4,9 +4,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	edictv1 "github.com/edict-dev/edict/api/v1alpha1"
+	"github.com/edict-dev/edict/internal/view"
 )
 
 // viewOfViews is a view that shows another one, besides the agent's instructions.
@@ -25,11 +27,18 @@ func (h *house) lookedAt(name string) *edictv1.ContextView {
 	return h.view(name)
 }
 
-func TestViewsThatShowEachOtherAreNamedInOrder(t *testing.T) {
-	t.Parallel()
+// followed is a house with a concierge whose journal is projected.
+func followed(t *testing.T) *house {
+	t.Helper()
 	h := newHouse(t)
 	h.follow()
 	h.hire(concierge())
+	return h
+}
+
+func TestViewsThatShowEachOtherAreNamedInOrder(t *testing.T) {
+	t.Parallel()
+	h := followed(t)
 	h.create(viewOfViews("a", "concierge", "b"))
 	v := h.lookedAt("a")
 	wantCondition(t, v.Status.Conditions, edictv1.ConditionRefsResolved, metav1.ConditionFalse, edictv1.ReasonViewNotFound, `no ContextView "b"`, `view "a"`, "create it")
@@ -55,9 +64,7 @@ func TestViewsThatShowEachOtherAreNamedInOrder(t *testing.T) {
 
 func TestAViewShowsNoViewOfAnotherAgent(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
-	h.follow()
-	h.hire(concierge())
+	h := followed(t)
 	h.create(viewOf("secret", "stranger"))
 	h.create(viewOfViews("a", "concierge", "secret"))
 	v := h.lookedAt("a")
@@ -69,9 +76,7 @@ func TestAViewShowsNoViewOfAnotherAgent(t *testing.T) {
 
 func TestADefinitionHoldsTheInstructionsAndTheViewsThatItShows(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
-	h.follow()
-	h.hire(concierge())
+	h := followed(t)
 	h.create(viewOf("b", "concierge"))
 	h.create(viewOfViews("a", "concierge", "b"))
 	define := func() (digest, text string) {
@@ -99,11 +104,43 @@ func TestADefinitionHoldsTheInstructionsAndTheViewsThatItShows(t *testing.T) {
 	}
 }
 
-func TestABadTemplateIsToldOnTheView(t *testing.T) {
+func TestAHeadingThatTheInstructionsDoNotHaveIsToldOnTheView(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	h.follow()
-	h.hire(concierge())
+	a := concierge()
+	a.Spec.Instructions = "Be brief.\n\n# Refunds\nAsk first."
+	h.hire(a)
+	v := viewOfViews("a", "concierge", "b")
+	v.Spec.Blocks[0].Instructions.Headings = []string{"refunds", "Money"}
+	h.create(v)
+	other := viewOfViews("b", "concierge", "c")
+	other.Spec.Blocks = other.Spec.Blocks[:1]
+	other.Spec.Blocks[0].Instructions.Headings = []string{"Hotels"}
+	h.create(other)
+	v = h.lookedAt("a")
+	wantCondition(t, v.Status.Conditions, edictv1.ConditionRefsResolved, metav1.ConditionTrue, edictv1.ReasonResolved,
+		`agent "concierge"`, `no heading "Money" and no "Hotels"`, "instructions.headings")
+	wantCondition(t, v.Status.Conditions, edictv1.ConditionReady, metav1.ConditionTrue, edictv1.ReasonReady)
+	if v.Status.Blocks[0].Items != 1 {
+		t.Errorf("%d paragraphs are shown", v.Status.Blocks[0].Items)
+	}
+	h.merge(h.agent("concierge"), `{"spec":{"instructions":"# Money\nEuro.\n# Hotels\nNone.\n# Refunds\nNone."}}`)
+	v = h.lookedAt("a")
+	wantCondition(t, v.Status.Conditions, edictv1.ConditionRefsResolved, metav1.ConditionTrue, edictv1.ReasonResolved, "Everything that the view names exists.")
+}
+
+func TestADeclaredBlockIsDefinedWithAllThatItSays(t *testing.T) {
+	got := blockOf(&edictv1.Block{Name: "rules", Documents: &edictv1.DocumentsBlock{Collections: []string{"visa-rules"}, Limit: 5, Summary: true}})
+	want := view.Block{Name: "rules", Documents: &view.Documents{Collections: []string{"visa-rules"}, Limit: 5, Summary: true}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+func TestABadTemplateIsToldOnTheView(t *testing.T) {
+	t.Parallel()
+	h := followed(t)
 	v := viewOf("a", "concierge")
 	v.Spec.Blocks[1].Rendering, v.Spec.Blocks[1].Template = "Template", "\n{{range 1000000}}x{{end}}"
 	h.create(v)

@@ -19,8 +19,9 @@ import (
 	"github.com/edict-dev/edict/internal/view"
 )
 
-// freshWithin bounds how long a context waits for the projection to catch up.
-const freshWithin = 5 * time.Second
+// freshWithin bounds how long a context waits for the projection to catch up. An ask looks again after that, and leaves
+// its place to others meanwhile.
+const freshWithin = time.Second
 
 // Views reads ContextView objects: it builds their contexts for the write side and
 // for their own status, and tells the HTTP API which there are.

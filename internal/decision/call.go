@@ -134,26 +134,11 @@ func (c *call) Do(r *http.Request) (*http.Response, error) {
 		return nil, c.server.broken(r.Context(), err)
 	}
 	c.request = body
-	ctx, cancel := context.WithTimeout(r.Context(), c.server.model.Timeout)
-	defer cancel()
-	r = r.WithContext(ctx)
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	response, err := c.http.Do(r)
+	e := exchange{http: c.http, timeout: c.server.model.Timeout, limit: c.limit, failures: c.server}
+	response, text, err := e.send(r)
 	if err != nil {
-		return nil, c.server.unsent(r.Context(), err)
-	}
-	received := response.Body
-	defer func() { _ = received.Close() }() // read as far as it is wanted
-	if response.StatusCode < http.StatusOK || response.StatusCode >= http.StatusMultipleChoices {
-		text, _ := io.ReadAll(io.LimitReader(received, maxErrorBytes)) // half an error is an error too
-		return nil, c.server.refused(response, text)
-	}
-	text, err := io.ReadAll(io.LimitReader(received, c.limit+1))
-	if err != nil {
-		return nil, c.server.broken(ctx, err)
-	}
-	if int64(len(text)) > c.limit {
-		return nil, c.server.tooLarge(c.limit)
+		return nil, err
 	}
 	response.Body = io.NopCloser(bytes.NewReader(c.withoutKey(text)))
 	return response, nil

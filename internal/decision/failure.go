@@ -64,14 +64,9 @@ type server struct {
 }
 
 func serverOf(m agent.Model) (server, error) {
-	u, err := url.Parse(m.BaseURL)
-	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return server{}, fault.NewInvalid(ReasonAddressInvalid,
-			"spec.model.baseURL is not an address: write it as https://host/v1.")
-	}
-	if u.RawQuery != "" || u.Fragment != "" {
-		return server{}, fault.NewInvalid(ReasonAddressInvalid,
-			"spec.model.baseURL of %s has a query or a fragment: end it after the path.", u.Host)
+	host, wrong := hostOf(m.BaseURL)
+	if wrong != "" {
+		return server{}, fault.NewInvalid(ReasonAddressInvalid, "spec.model.baseURL %s", wrong)
 	}
 	if m.Timeout <= 0 {
 		m.Timeout = defaultTimeout
@@ -79,7 +74,19 @@ func serverOf(m agent.Model) (server, error) {
 	if m.Mode == "" {
 		m.Mode = agent.ModeJSONSchema
 	}
-	return server{model: m, host: u.Host}, nil
+	return server{model: m, host: host}, nil
+}
+
+// hostOf returns the host of a base URL, without credentials, or what is wrong with it.
+func hostOf(baseURL string) (host, wrong string) {
+	u, err := url.Parse(baseURL)
+	switch {
+	case err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https"):
+		return "", "is not an address: write it as https://host/v1."
+	case u.RawQuery != "" || u.Fragment != "":
+		return "", fmt.Sprintf("of %s has a query or a fragment: end it after the path.", u.Host)
+	}
+	return u.Host, ""
 }
 
 // unsent translates a call that brought no answer.
@@ -92,23 +99,27 @@ func (s server) unsent(ctx context.Context, err error) error {
 	if ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) {
 		return s.broken(ctx, err)
 	}
-	why := "it cannot be reached"
+	return fault.NewWait(0, ReasonUnreachable,
+		"There is no connection to the model server %s: %s. It is tried again; check spec.model.baseURL and that the server runs.",
+		s.host, unreached(err))
+}
+
+// unreached says why there is no connection to a server.
+func unreached(err error) string {
 	var errno syscall.Errno
 	var dns *net.DNSError
 	var certificate *tls.CertificateVerificationError
 	switch {
 	case errors.As(err, &dns):
-		why = "its name does not resolve"
+		return "its name does not resolve"
 	case errors.As(err, &certificate):
-		why = "its certificate is not trusted"
+		return "its certificate is not trusted"
 	case errors.Is(err, http.ErrSchemeMismatch):
-		why = "it does not speak TLS, so its address may have to begin with http:// instead"
+		return "it does not speak TLS, so its address may have to begin with http:// instead"
 	case errors.As(err, &errno):
-		why = errno.Error()
+		return errno.Error()
 	}
-	return fault.NewWait(0, ReasonUnreachable,
-		"There is no connection to the model server %s: %s. It is tried again; check spec.model.baseURL and that the server runs.",
-		s.host, why)
+	return "it cannot be reached"
 }
 
 // broken translates an answer that stopped before its end, or never began.

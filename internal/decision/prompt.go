@@ -72,12 +72,17 @@ func system(p agent.Profile, m *menu) string {
 	return b.String()
 }
 
-// question returns the message that opens an ask: what the agent knows, and what it is asked.
+// question returns the message that opens an ask: what the agent knows, and what it
+// is asked. Who asks stands in a fence: it is somebody's text, as what is asked is.
 func question(q agent.Inquiry) string {
 	var b strings.Builder
 	f := fencerOf(q)
 	for _, c := range q.Contexts {
 		f.write(&b, head("context", c.View), c.Text)
+		b.WriteByte('\n')
+	}
+	if by := onLine(q.SaidBy); by != "" {
+		f.write(&b, head("saidBy"), by)
 		b.WriteByte('\n')
 	}
 	f.write(&b, head("question"), q.Question.Text)

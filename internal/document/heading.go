@@ -22,42 +22,104 @@ const (
 	headingMost    = 200 // bytes of one heading in the path
 )
 
-// sectionsOf cuts a text at its Markdown headings of the form "## Visa". A # in
-// fenced code is none.
+// title is a heading, with its line or lines.
+type title struct {
+	start, end int
+	level      int
+	text       string
+}
+
+// sectionsOf cuts a text at its headings.
 func sectionsOf(text string) []section {
+	titles, fences := titlesOf(text)
 	var out []section
 	var path outline
 	open := section{}
+	body := 0 // where what stands under the last heading begins
+	finish := func(end int) {
+		n := 0
+		for n < len(fences) && fences[n].start < end {
+			n++
+		}
+		open.end, open.fences, fences = end, fences[:n:n], fences[n:]
+		out = append(out, open)
+	}
+	for _, t := range titles {
+		if strings.TrimSpace(text[body:t.start]) != "" {
+			finish(t.start)
+			open = section{start: t.start}
+		}
+		open.heading, body = path.enter(t.level, t.text), t.end
+	}
+	finish(len(text))
+	return out
+}
+
+// titlesOf returns the Markdown headings of a text, and its fenced code, in which
+// there are none.
+func titlesOf(text string) (titles []title, fences []fence) {
 	var fenced fencing
-	bare := true // the open section has no line yet but headings and blank ones
+	var above underlinable
 	for at := 0; at < len(text); {
 		line, next := lineAt(text, at)
 		inside := fenced.inside()
 		if was, closed := fenced.read(line, at); closed {
-			open.fences = append(open.fences, fence{was, next})
+			fences = append(fences, fence{was, next})
 		}
-		level, title := 0, ""
+		t := title{start: at, end: next}
 		if !inside && !fenced.inside() {
-			level, title = headingOf(line)
+			if t.level, t.text = headingOf(line); t.level == 0 {
+				if level := underlineOf(line); level > 0 && above.alone {
+					t = title{above.start, next, level, above.text}
+				}
+			}
 		}
-		switch {
-		case level == 0:
-			bare = bare && strings.TrimSpace(line) == ""
-		case bare:
-			open.heading = path.enter(level, title)
-		default:
-			open.end = at
-			out = append(out, open)
-			open = section{start: at, heading: path.enter(level, title)}
-			bare = true
+		if t.level > 0 {
+			titles = append(titles, t)
 		}
+		above = above.next(line, at, t.level > 0 || inside || fenced.inside())
 		at = next
 	}
 	if fenced.inside() { // never closed: it is code to the end
-		open.fences = append(open.fences, fence{fenced.from, len(text)})
+		fences = append(fences, fence{fenced.from, len(text)})
 	}
-	open.end = len(text)
-	return append(out, open)
+	return titles, fences
+}
+
+// underlinable is the line above, which is a heading if a line of = or - follows
+// (CommonMark 0.31, section 4.3): here only if it is a paragraph of its own, so that
+// neither a rule below a text nor the front matter of a page makes one.
+type underlinable struct {
+	start  int
+	text   string
+	within bool // a line after it would go on with what it stands in
+	alone  bool // it goes on with nothing, and it is no item of a list, no quote and no row of a table
+}
+
+// next returns what the line is to the one below it; other is what no line goes on with.
+func (u underlinable) next(line string, at int, other bool) underlinable {
+	text := strings.TrimSpace(line)
+	if other || text == "" {
+		return underlinable{}
+	}
+	indent := len(line) - len(strings.TrimLeft(line, " "))
+	plain := indent <= 3 && line[0] != '\t' && !strings.ContainsRune(">|-+*=", rune(text[0]))
+	return underlinable{start: at, text: text, within: true, alone: plain && !u.within}
+}
+
+// underlineOf returns the level of the heading that a line makes of the one above
+// it, 0 if it is none. One of less than three marks may be a list with nothing in it.
+func underlineOf(line string) int {
+	rest := strings.TrimLeft(line, " ")
+	marks := strings.TrimRight(rest, " \t")
+	switch {
+	case len(line)-len(rest) > 3 || len(marks) < 3:
+	case strings.Trim(marks, "=") == "":
+		return 1
+	case strings.Trim(marks, "-") == "":
+		return 2
+	}
+	return 0
 }
 
 // lineAt returns the line that begins there, without its end, and where the next begins.

@@ -37,6 +37,42 @@ func TestTextIsCutAtItsHeadingsWhichArePassedOn(t *testing.T) {
 	}
 }
 
+func TestALineOfEqualSignsOrDashesMakesAHeadingOfTheLineAbove(t *testing.T) {
+	text := "Before all.\n\nRules\n=====\n\nVisa\r\n---- \r\nTen days.\n\n### For children\n   1. None\n   ---\nNot one.\n"
+	want := []Chunk{
+		{"", "Before all.", 0},
+		{"Rules > Visa", "Rules\n=====\n\nVisa\r\n---- \r\nTen days.", 13},
+		{"Rules > 1. None", "### For children\n   1. None\n   ---\nNot one.", 50},
+	}
+	if diff := cmp.Diff(want, Split(text, Options{MaxTokens: 400}, counters["fourths"])); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestALineThatUnderlinesNothingIsNoHeading(t *testing.T) {
+	for name, text := range map[string]string{
+		"front matter":           "---\ntitle: Visa\n---\nTen days.",
+		"a rule below text":      "Ten days,\nor eleven.\n---\nMore.",
+		"a rule by itself":       "Ten days.\n\n---\n\nMore.",
+		"a rule below a rule":    "***\n---\nMore.",
+		"an item of a list":      "- ten days\n---\nMore.",
+		"a quote":                "> ten days\n---\nMore.",
+		"a table":                "|days|\n---\n|10|",
+		"code by its indent":     "    ten\n---\nMore.",
+		"code by a tab":          "\tten\n---\nMore.",
+		"an underline in code":   "Ten days.\n    ---\nMore.",
+		"fenced code":            "```\n\nTen\n---\n```",
+		"two marks":              "Ten days.\n--\nMore.",
+		"marks with other words": "Ten days.\n--- or ===\nMore.",
+		"both marks":             "Ten days.\n===---\nMore.",
+		"a quote that goes on":   "> ten\ndays\n---\nMore.",
+	} {
+		if got := Split(text, Options{MaxTokens: 400}, counters["bytes"]); len(got) != 1 || got[0].Heading != "" {
+			t.Errorf("%s: %q is cut into %v", name, text, got)
+		}
+	}
+}
+
 func TestFencedCodeIsNotCutAtAHash(t *testing.T) {
 	for _, text := range []string{
 		"# Use\n```sh\n# a comment\n```\n",

@@ -21,6 +21,7 @@ type Summary struct {
 	Open         int
 	Today        agent.Usage
 	LastDecision time.Time
+	Embedding    *EmbeddingNews // nil: this process has asked the embedding server that the agent declares for nothing
 }
 
 // Summary returns it, folding the stream if need be, and takes the newest profile.
@@ -33,7 +34,11 @@ func (e *Engine) Summary(ctx context.Context, p agent.Profile) (Summary, error) 
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	s := st.state
-	return Summary{Stream: st.id, Sequence: s.Sequence, Open: len(s.Open), Today: s.TokensOn(e.Now()), LastDecision: s.LastDecision}, nil
+	sum := Summary{Stream: st.id, Sequence: s.Sequence, Open: len(s.Open), Today: s.TokensOn(e.Now()), LastDecision: s.LastDecision}
+	if p.Embeddings != nil {
+		sum.Embedding = st.embeddings(*p.Embeddings).news
+	}
+	return sum, nil
 }
 
 // Stream returns the name of the agent's newest stream: of its first life that

@@ -13,27 +13,61 @@ import (
 	"github.com/edict-dev/edict/internal/journal"
 )
 
-// decide takes one step of an ask: build the contexts, make the attempt durable,
-// ask the model, record what it decided.
+// decide takes one step of an ask: have the question embedded, build the contexts,
+// make the attempt durable, ask the model, record what it decided. Whoever waits
+// for an embedding server, or for the read side, keeps no place from those who call.
 func (e *Engine) decide(st *stream, c *agent.Command, p agent.Profile) error {
-	step := len(c.Steps) + 1
-	ask := c.Intent.Ask()
-	inquiry := agent.Inquiry{
-		Profile: p, Question: agent.Question{Conversation: ask.Conversation, Text: ask.Message},
-		Trail: c.Trail(), Step: step, User: c.Key,
-	}
-	events, blobs, err := e.contexts(st, c, &inquiry)
-	if err != nil {
-		return err
-	}
-	if p.Model.APIKey != nil {
-		if inquiry.APIKey, err = e.Secrets.Value(e.ctx, p.Namespace, *p.Model.APIKey); err != nil {
+	if len(c.Steps) == 0 {
+		err := e.slot(e.embedding, func() (err error) {
+			c, err = e.embedQuestion(st, c, p)
+			return err
+		})
+		if err != nil || c == nil {
 			return err
 		}
 	}
+	var q *prepared
+	err := e.slot(st.preparing, func() error {
+		return e.slot(e.preparing, func() (err error) {
+			q, err = e.prepare(st, c, p)
+			return err
+		})
+	})
+	if err != nil || q == nil {
+		return err
+	}
+	return e.slot(e.slots, func() error { return e.askModel(st, c, q) })
+}
+
+// prepared is a step of an ask that has all that it needs to be decided.
+type prepared struct {
+	inquiry agent.Inquiry
+	events  []agent.Event // that tell which contexts it has seen
+	blobs   []journal.Blob
+}
+
+func (e *Engine) prepare(st *stream, c *agent.Command, p agent.Profile) (*prepared, error) {
+	ask := c.Intent.Ask()
+	q := &prepared{inquiry: agent.Inquiry{
+		Profile: p, Question: agent.Question{Conversation: ask.Conversation, Text: ask.Message}, SaidBy: ask.SaidBy,
+		Trail: c.Trail(), Step: len(c.Steps) + 1, User: c.Key,
+	}}
+	var err error
+	if q.events, q.blobs, err = e.contexts(st, c, &q.inquiry); err != nil {
+		return nil, err
+	}
+	if p.Model.APIKey != nil {
+		q.inquiry.APIKey, err = e.Secrets.Value(e.ctx, p.Namespace, *p.Model.APIKey)
+	}
+	return q, err
+}
+
+// askModel makes the attempt at a step that is prepared.
+func (e *Engine) askModel(st *stream, c *agent.Command, q *prepared) error {
+	inquiry, p, step := q.inquiry, q.inquiry.Profile, q.inquiry.Step
 	// One request may be followed by one that repairs the answer.
 	attempt, bound := e.attempt(c, step, 2*p.Model.Timeout)
-	first, err := e.record(st, c, append(events, attempt), blobs...)
+	first, err := e.record(st, c, append(q.events, attempt), q.blobs...)
 	if err != nil || !first {
 		return err
 	}
@@ -142,9 +176,11 @@ func (st *stream) setCut(key string, cut context.CancelFunc) {
 func (e *Engine) execute(st *stream, c *agent.Command, p agent.Profile) error {
 	switch c.Intent.Type {
 	case agent.IndexDocuments:
-		return e.index(st, c)
+		return e.index(st, c, p)
 	case agent.Summarize:
 		return e.summarize(st, c, p)
+	case agent.Observe:
+		return e.observe(st, c, p)
 	default:
 		return e.callAPI(st, c, p)
 	}

@@ -146,8 +146,11 @@ func (e *Engine) act(st *stream, c *agent.Command, p agent.Profile, action agent
 	case agent.Record:
 		return e.recordAt(st, c, action)
 	case agent.Decide:
-		return e.slot(e.slots, func() error { return e.decide(st, c, p) })
+		return e.decide(st, c, p) // it takes its places itself
 	case agent.Execute:
+		if c.Intent.Type == agent.Summarize {
+			return e.summarize(st, c, p) // likewise
+		}
 		return e.slot(e.slotsFor(c.Intent.Type), func() error { return e.execute(st, c, p) })
 	}
 	return nil

@@ -51,7 +51,7 @@ type Secrets interface {
 // Authoriser says whether a command may run; see package policy.
 type Authoriser func(p agent.Profile, i agent.Intent, issued bool) agent.Approval
 
-// Options are what an Engine works with. All but Now, Log and Workers are required.
+// Options are what an Engine works with. All but Embedder, Passages, Now, Log and Workers are required.
 type Options struct {
 	Journal     journal.Journal
 	Authorise   Authoriser
@@ -59,8 +59,11 @@ type Options struct {
 	Decider     Decider
 	Transcripts Transcripts
 	Summarizer  Summarizer
+	Embedder    Embedder // nil: nothing is embedded, whatever agents declare
+	Passages    Passages // nil: of what a stream holds already, nothing is embedded
 	Caller      Caller
 	Documents   Documents
+	Objects     Objects
 	Pages       Pages
 	Secrets     Secrets
 	Tokens      func(string) int // counts the tokens of a text, by which documents are split; at most one for a byte
@@ -83,11 +86,15 @@ type Engine struct {
 	ctx    context.Context // ends with Stop
 	cancel context.CancelFunc
 	work   sync.WaitGroup
-	slots  chan struct{}
+	slots  chan struct{} // calls to models and receivers
+	// preparing and embedding are what comes before an ask's call, and may wait long: for the read side, and for an
+	// embedding server. So many asks that wait keep no call waiting.
+	preparing, embedding chan struct{}
 	// indexing is to attempts at an indexDocuments what slots are to others: they cannot keep those waiting.
 	indexing chan struct{}
 	ill      atomic.Pointer[error] // the journal's last refusal, nil when it takes writes
 	relook   time.Duration         // see restAtMost
+	alone    time.Duration         // see leaveAlone
 
 	holding sync.Mutex // held by Hold
 	mu      sync.Mutex
@@ -111,7 +118,9 @@ func New(o Options) *Engine {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Engine{Options: o, ctx: ctx, cancel: cancel, slots: make(chan struct{}, o.Workers), indexing: make(chan struct{}, indexAtOnce), relook: restAtMost,
+	return &Engine{Options: o, ctx: ctx, cancel: cancel, slots: make(chan struct{}, o.Workers),
+		preparing: make(chan struct{}, o.Workers), embedding: make(chan struct{}, o.Workers), indexing: make(chan struct{}, indexAtOnce),
+		relook: restAtMost, alone: leaveAlone,
 		streams: map[name]*stream{}, epochs: map[int]int64{}, shards: map[name]int{}}
 }
 

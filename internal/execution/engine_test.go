@@ -335,6 +335,25 @@ func TestCancelCutsTheModelOff(t *testing.T) {
 	}
 }
 
+func TestAModelIsToldWhoAsks(t *testing.T) {
+	w := newWorld(t)
+	var told []string
+	w.decide = func(q agent.Inquiry) (agent.Answer, error) {
+		told = append(told, q.SaidBy)
+		return agent.Answer{Decision: agent.Decision{Response: "Hello."}}, nil
+	}
+	p := w.start(nil)
+	defer p.end()
+	for _, by := range []string{"Eve", ""} {
+		o := order("hello"+by, agent.NewIntent(agent.Ask, agent.AskPayload{Conversation: "ada", Message: "Hello?", SaidBy: by}))
+		p.apply(o)
+		p.wait(o)
+	}
+	if !slices.Equal(told, []string{"Eve", ""}) {
+		t.Errorf("the model was told of %q", told)
+	}
+}
+
 func TestWhatDoesNotFitIntoAnEventIsRefusedAndNotTriedForever(t *testing.T) {
 	w := newWorld(t)
 	w.decide = func(agent.Inquiry) (agent.Answer, error) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -61,6 +62,10 @@ const (
 	ReasonDocumentNameTaken = "DocumentNameTaken"
 	// ReasonTooManyChunks: the documents would be split into too many chunks.
 	ReasonTooManyChunks = "TooManyChunks"
+	// ReasonTooManyVectors: the chunks' vectors would be too much for one append.
+	ReasonTooManyVectors = "TooManyVectors"
+	// ReasonEmbeddingsFull: the vectors of the agent's stream take all the memory that they may.
+	ReasonEmbeddingsFull = "EmbeddingsFull"
 )
 
 // Documents reads documents that live in Kubernetes.
@@ -90,25 +95,40 @@ type SourceDocument struct {
 }
 
 // index makes one attempt at an indexDocuments: read the source, split what it
-// holds, and record all of it or nothing.
-func (e *Engine) index(st *stream, c *agent.Command) error {
-	attempt, bound := e.attempt(c, 0, indexTimeout)
+// holds, have that embedded if the agent says by whom, and record all of it or nothing.
+func (e *Engine) index(st *stream, c *agent.Command, p agent.Profile) error {
+	timeout, vectors := indexTimeout, &round{}
+	if p.Embeddings != nil && e.Embedder != nil {
+		var err error
+		if vectors, err = e.round(st, c, p); err != nil {
+			return err
+		}
+		timeout += embedTimeouts * p.Embeddings.Timeout
+	}
+	attempt, bound := e.attempt(c, 0, timeout)
 	first, err := e.record(st, c, []agent.Event{attempt})
 	if err != nil || !first {
 		return err
 	}
 	read, selector, err := e.collect(st, c, bound)
+	if err == nil && vectors.embedder != nil {
+		err = e.embedChunks(st, c, vectors, bound, read)
+	}
+	blobs := vectors.blobs
+	if err != nil {
+		blobs = nil
+	}
 	return e.settle(st, c.Key, attempt.Attempt, func(c *agent.Command) []agent.Event {
 		switch {
 		case errors.Is(err, context.Canceled): // the command was cancelled, or the operator is stopping
 			return []agent.Event{agent.AttemptAbandoned{Attempt: attempt.Attempt}}
 		case err != nil:
-			return c.Executed(e.Now(), unread(err))
+			return c.ExecutedAtCost(e.Now(), unread(err), vectors.cost)
 		}
 		st.mu.Lock()
 		defer st.mu.Unlock()
-		return st.state.Indexed(c, read, selector)
-	})
+		return append(slices.Clone(vectors.events), st.state.Indexed(c, read, selector)...)
+	}, blobs...)
 }
 
 // collect reads and splits the documents that a command names. A command that is
@@ -118,6 +138,8 @@ func (e *Engine) collect(st *stream, c *agent.Command, bound limit) (read []agen
 	defer cut()
 	st.setCut(c.Key, cut)
 	defer st.setCut(c.Key, nil)
+	ctx, done := context.WithTimeout(ctx, indexTimeout) // what the attempt has beyond that is for vectors
+	defer done()
 	p := c.Intent.IndexDocuments()
 	library, err := e.library(ctx, st.namespace, p)
 	if err == nil {
@@ -212,7 +234,7 @@ func TooMuchAtOnce() error {
 func unread(err error) agent.Outcome {
 	f := fault.Of(err)
 	switch {
-	case errors.Is(err, context.DeadlineExceeded):
+	case f.Kind == fault.Retry && errors.Is(err, context.DeadlineExceeded):
 		return agent.Outcome{Verdict: agent.NotDone, Reason: ReasonSourceUnavailable, Message: fmt.Sprintf("The source could not be read and split within %s.", indexTimeout)}
 	case f.Kind == fault.Invalid || f.Kind == fault.Corrupt:
 		return agent.Outcome{Verdict: agent.Rejected, Reason: f.Reason, Message: f.Message}
@@ -223,7 +245,7 @@ func unread(err error) agent.Outcome {
 }
 
 // splitting is the version of how texts are split: another one, and every document counts as changed.
-const splitting = "1"
+const splitting = "2"
 
 // DocumentDigest returns the digest of a document's text and how it is split.
 func DocumentDigest(text string, how agent.Chunking) string {

@@ -17,6 +17,9 @@ import (
 // pageAccept asks for text that was written to be read.
 const pageAccept = "text/markdown, text/plain;q=0.9, text/*;q=0.8, application/json;q=0.7"
 
+// maxPageURL bounds a URL in bytes: it is the document's name, which PostgreSQL's indexes hold up to 2,700 bytes of.
+const maxPageURL = 2048
+
 // PageReader reads documents from servers: one GET for each, to where the outbound
 // rules allow, without credentials, and without following redirects. Nothing that
 // the server wrote is in its errors.
@@ -76,6 +79,8 @@ func pageURL(address string) (*url.URL, error) {
 	switch {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
 		return nil, pageInvalid("spec.indexDocuments.source.url has to begin with http:// or https:// and a host.")
+	case len(address) > maxPageURL:
+		return nil, pageInvalid("spec.indexDocuments.source.url has %d bytes, and at most %d can be the name of a document. Serve the document under a shorter one, or with fewer characters outside of ASCII.", len(address), maxPageURL)
 	case u.User != nil:
 		return nil, pageInvalid("spec.indexDocuments.source.url holds a user name or password, which would stay in the journal. Serve the document without, or put it into a ConfigMap.")
 	}

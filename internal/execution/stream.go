@@ -12,8 +12,12 @@ import (
 	"github.com/edict-dev/edict/internal/journal"
 )
 
-// page is how many records are read at once.
-const page = 1000
+const (
+	// page is how many records are read at once.
+	page = 1000
+	// preparedAtOnce is for how many asks of one stream contexts are built at the same time.
+	preparedAtOnce = 16
+)
 
 // stream is one agent's state in memory, folded from its records. Appends to a
 // stream run side by side, so that the journal can commit them together; each is
@@ -33,6 +37,13 @@ type stream struct {
 	runs    map[string]*run
 	ended   recent
 	left    bool // another process has the shard, or will: nothing new starts
+
+	// preparing is how many of the engine's places the stream's asks have at most: those of one whose read side is behind
+	// leave some to others.
+	preparing chan struct{}
+
+	embedding embeddings // see the method embeddings
+	filling   bool       // an ask has passages embedded
 }
 
 // recent holds the commands that ended last, because their status is about to be
@@ -107,7 +118,8 @@ func (e *Engine) open(ctx context.Context, n name) (*stream, error) {
 // load folds the newest life of the agent's stream: the first that is not closed.
 func (e *Engine) load(ctx context.Context, n name, shard int) (*stream, error) {
 	for life := 1; ; life++ {
-		st := &stream{name: n, id: agent.StreamName(n.namespace, n.agent, life), shard: shard, state: agent.NewState(), runs: map[string]*run{}}
+		st := &stream{name: n, id: agent.StreamName(n.namespace, n.agent, life), shard: shard, state: agent.NewState(), runs: map[string]*run{},
+			preparing: make(chan struct{}, preparedAtOnce)}
 		if _, err := e.catchUp(ctx, st); err != nil {
 			return nil, err
 		}

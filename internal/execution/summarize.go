@@ -23,10 +23,13 @@ type Summarizer interface {
 // durable, ask the model once, record what it wrote. If nothing is new, no model
 // is asked, and the command succeeds with the words that say so.
 func (e *Engine) summarize(st *stream, c *agent.Command, p agent.Profile) error {
-	inquiry := agent.SummaryInquiry{Profile: p, Of: c.Intent.Summarize(), User: c.Key}
-	var err error
-	inquiry.Transcript, err = e.Transcripts.Transcript(e.ctx, agent.TranscriptRequest{Stream: st.id, Of: inquiry.Of, UpTo: c.UpTo(), Seen: st.sequence()})
-	if err != nil {
+	inquiry, read := agent.SummaryInquiry{Profile: p, Of: c.Intent.Summarize(), User: c.Key}, false
+	err := e.slot(e.preparing, func() (err error) {
+		inquiry.Transcript, err = e.Transcripts.Transcript(e.ctx, agent.TranscriptRequest{Stream: st.id, Of: inquiry.Of, UpTo: c.UpTo(), Seen: st.sequence()})
+		read = err == nil
+		return err
+	})
+	if err != nil || !read {
 		return err
 	}
 	if len(inquiry.Transcript.Items) == 0 {
@@ -38,6 +41,12 @@ func (e *Engine) summarize(st *stream, c *agent.Command, p agent.Profile) error 
 			return err
 		}
 	}
+	return e.slot(e.slots, func() error { return e.askForSummary(st, c, inquiry) })
+}
+
+// askForSummary makes the attempt at a summary of what was read.
+func (e *Engine) askForSummary(st *stream, c *agent.Command, inquiry agent.SummaryInquiry) error {
+	p := inquiry.Profile
 	attempt, bound := e.attempt(c, 0, p.Model.Timeout)
 	first, err := e.record(st, c, []agent.Event{attempt})
 	if err != nil || !first {

@@ -15,6 +15,8 @@ const (
 
 	ModelAsked    = "model:asked"    // the request to the model is about to go out
 	ModelAnswered = "model:answered" // its answer is here, and nothing is recorded
+	EmbedAsked    = "embed:asked"    // a request for vectors is about to go out
+	EmbedAnswered = "embed:answered" // the vectors are here, and nothing is recorded
 	CallSent      = "call:sent"      // the effect's request is about to go out
 	CallAnswered  = "call:answered"  // its answer is here, and nothing is recorded
 

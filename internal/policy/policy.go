@@ -15,6 +15,8 @@ import (
 	"strings"
 
 	"github.com/edict-dev/edict/internal/agent"
+	"github.com/edict-dev/edict/internal/fault"
+	"github.com/edict-dev/edict/internal/field"
 )
 
 // Why a command is refused, as Approval.Reason says it.
@@ -29,8 +31,12 @@ const (
 	ReasonAskNotIssuable = "AskNotIssuable"
 	// ReasonResolveNotIssuable: an agent decided to settle an outcome, which only people may.
 	ReasonResolveNotIssuable = "ResolveNotIssuable"
-	// ReasonNotIssuable: an agent decided to index or remove documents, or to have a summary written, which people and the operator do.
+	// ReasonNotIssuable: an agent decided to index or remove documents, to have a summary written, or to observe an object, which people and the operator do.
 	ReasonNotIssuable = "NotIssuable"
+	// ReasonServiceAccountUnset: the agent names no service account to read objects as.
+	ReasonServiceAccountUnset = "ServiceAccountUnset"
+	// ReasonSecretNotObservable: the object to observe is a Secret.
+	ReasonSecretNotObservable = "SecretNotObservable"
 	// ReasonTypeUnknown: no rule knows the command's type.
 	ReasonTypeUnknown = "CommandTypeUnknown"
 )
@@ -68,6 +74,8 @@ func Authorise(profile agent.Profile, intent agent.Intent, issued bool) agent.Ap
 		return authoriseResolve(profile, intent.Resolve(), issued)
 	case agent.IndexDocuments, agent.RemoveDocuments, agent.Summarize:
 		return authoriseUpkeep(profile, intent.Type, issued)
+	case agent.Observe:
+		return authoriseObserve(profile, intent.Observe(), issued)
 	}
 	return refuse(agent.NonIdempotent, ReasonTypeUnknown, "Commands of the type %q are not known to this version of Edict.", bound(string(intent.Type), 60))
 }
@@ -135,6 +143,23 @@ func authoriseUpkeep(profile agent.Profile, t agent.Type, issued bool) agent.App
 		return refuse(agent.Internal, ReasonNotIssuable, "The agent %s decided on a command of type %s; only people, GitOps and the operator itself do that.", profile.Name, t)
 	}
 	return allow(agent.Internal, "Whoever may create a Command may change which documents and summaries the agent can look up.")
+}
+
+// authoriseObserve lets those observe who may, which was asked when the Command was
+// created, if the agent says as whom, and if the fields can be read of some object.
+func authoriseObserve(profile agent.Profile, payload agent.ObservePayload, issued bool) agent.Approval {
+	_, wrong := field.Compile(payload.Fields)
+	switch {
+	case issued:
+		return refuse(agent.Internal, ReasonNotIssuable, "The agent %s decided on a command of type observe; only people, GitOps and the operator itself do that.", profile.Name)
+	case profile.ServiceAccount == "":
+		return refuse(agent.Internal, ReasonServiceAccountUnset, "The agent %s has no spec.serviceAccountName, so there is nobody to read the object as. Name a service account there %s", profile.Name, applyAgain)
+	case payload.Object.Secret():
+		return refuse(agent.Internal, ReasonSecretNotObservable, "A Secret is not observed: what it holds would stay in the journal. Observe an object that says what people may know.")
+	case wrong != nil:
+		return refuse(agent.Internal, fault.Of(wrong).Reason, "%s Correct it %s", fault.Of(wrong).Message, applyAgain)
+	}
+	return allow(agent.Internal, "Whoever is allowed the verb observe on the agent may have an object observed.")
 }
 
 func authoriseCall(profile agent.Profile, payload agent.CallAPIPayload) agent.Approval {

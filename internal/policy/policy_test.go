@@ -53,6 +53,11 @@ func TestAuthorise(t *testing.T) {
 	brief := agent.NewIntent(agent.SaveMemory, agent.SaveMemoryPayload{Kind: "preference", Content: "aisle seats", TTLSeconds: 60})
 	vital := agent.NewIntent(agent.SaveMemory, agent.SaveMemoryPayload{Kind: "preference", Content: "aisle seats", Importance: 11})
 	unsaid := agent.Intent{Type: agent.SaveMemory, Payload: json.RawMessage(`{"kind":"preference","content":"aisle seats","saidBy":""}`)}
+	observe := func(kind, jsonPath string) agent.Intent {
+		return agent.NewIntent(agent.Observe, agent.ObservePayload{Name: "web", Object: agent.ObjectReference{APIVersion: "v1", Kind: kind, Name: "web"},
+			Fields: []agent.ObservedField{{Name: "ready", JSONPath: jsonPath}}})
+	}
+	watchman := agent.Profile{Name: "watchman", ServiceAccount: "reader"}
 	const person, decision = false, true
 
 	for _, test := range []struct {
@@ -102,6 +107,13 @@ func TestAuthorise(t *testing.T) {
 		{"an agent removes documents", concierge, remove, decision, false, agent.Internal, ReasonNotIssuable, "type removeDocuments"},
 		{"the operator has a conversation summarised", agent.Profile{}, summarize, person, true, agent.Internal, "", "documents and summaries"},
 		{"an agent has a conversation summarised", concierge, summarize, decision, false, agent.Internal, ReasonNotIssuable, "type summarize"},
+		{"a person has an object observed", watchman, observe("Pod", "{.status.phase}"), person, true, agent.Internal, "", "verb observe on the agent"},
+		{"an agent has an object observed", watchman, observe("Pod", "{.status.phase}"), decision, false, agent.Internal, ReasonNotIssuable, "watchman decided on a command of type observe; only people"},
+		{"an object is observed for an agent without a service account", concierge, observe("Pod", "{.status.phase}"), person, false, agent.Internal,
+			ReasonServiceAccountUnset, "concierge has no spec.serviceAccountName"},
+		{"a Secret is observed", watchman, observe("Secret", "{.data}"), person, false, agent.Internal, ReasonSecretNotObservable, "would stay in the journal"},
+		{"a field is no expression", watchman, observe("Pod", "{.status"), person, false, agent.Internal, "FieldInvalid",
+			`The field "ready" cannot be read: its jsonPath "{.status" is not what kubectl takes for one: unclosed action. Correct it and apply the command under another name.`},
 		{"an agent saves all that can be said of a memory", concierge, whole, decision, true, agent.Internal, "", "operation save_memory"},
 		{"an agent says how long a memory holds", concierge, brief, decision, false, agent.Internal, ReasonArgumentsInvalid, `the object may not have "ttlSeconds"`},
 		{"an agent saves something too important", concierge, vital, decision, false, agent.Internal, ReasonArgumentsInvalid, `argument "importance" breaks the schema's rule maximum 10`},

@@ -61,7 +61,7 @@ func BenchmarkRead(b *testing.B) {
 		}
 		log.add(stream, key, accept(key, "ada", agent.Intent{Type: agent.SaveMemory}), saved, agent.CommandSucceeded{})
 		if i%10 == 9 {
-			log.add(stream, key, agent.MemoryForgotten{ID: fmt.Sprint("key-", i-3)}, part("rules", fmt.Sprint(i), 1, 1, key))
+			log.add(stream, key, agent.MemoryForgotten{ID: fmt.Sprint("key-", i-3)}, part("rules", fmt.Sprint(i), 1, 1, key), agent.CommandSucceeded{})
 		}
 	}
 	log.add(stream, "open", accept("open", "ada", callIntent("book", `{}`)))

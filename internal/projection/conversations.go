@@ -13,7 +13,7 @@ var (
 	countTurns = portable(`SELECT COUNT(*), COALESCE(SUM(bytes), 0) FROM (SELECT OCTET_LENGTH(text) AS bytes FROM messages
 		WHERE stream = $1 AND conversation = $4 AND since > $5 AND since <= $2 AND (reopened = 0 OR reopened > $2)
 		AND sequence > $5 ORDER BY since DESC, sequence DESC LIMIT $3 OFFSET $6) AS older`)
-	selectMoved = portable(`SELECT conversation FROM messages INDEXED BY messages_by_since WHERE stream = $1 AND since > 0 AND since > $4 AND since <= $2
+	selectMoved = portable(`SELECT conversation FROM messages INDEXED BY messages_by_since WHERE stream = $1 AND since > $4 AND since <= $2 AND since > 0
 		UNION SELECT conversation FROM summaries WHERE stream = $1 AND sequence > $4 AND sequence <= $2 AND conversation <> ''
 		ORDER BY conversation LIMIT $3`)
 )

@@ -12,7 +12,7 @@ import (
 	"github.com/edict-dev/edict/internal/agent"
 )
 
-// smallReads are the statements that read a few rows, with their arguments, as of
+// smallReads are the statements that look at a few rows, with their arguments, as of
 // the end of a stream.
 func smallReads(stream, end, now int64) map[string]struct {
 	text sqlText
@@ -32,10 +32,14 @@ func smallReads(stream, end, now int64) map[string]struct {
 		"documents of a collection":    {selectDocumentsOfCollection, []any{stream, end, limit, "rules"}},
 		"chunks":                       {selectChunks, []any{stream, "[8,17]"}},
 		"summaries":                    {selectSummaries, []any{stream, end, limit, "ada", ""}},
+		"summaries of a collection":    {selectOverviews, []any{stream, end, limit, "rules"}},
+		"observations":                 {selectObservations, []any{stream, end, limit}},
+		"what was embedded":            {selectEmbedded, []any{stream, end - 10, end}},
 		"pending commands":             {selectPending, []any{stream, end, limit, "ada"}},
 		"memories that changed":        {selectMemoryPassages, []any{stream, end - 10, end}},
 		"turns that changed":           {selectTurnPassages, []any{stream, end - 10, end}},
 		"chunks that changed":          {selectChunkPassages, []any{stream, end - 10, end}},
+		"documents that come to hold":  {holdDocuments, []any{end, stream, "key-3"}},
 		"conversations that moved":     {selectMoved, []any{stream, end, limit, end - 10}},
 		"how far a stream is, by name": {selectHead, []any{stream}},
 	}
@@ -50,9 +54,11 @@ func TestASmallReadLooksAtFewRows(t *testing.T) {
 		key := fmt.Sprint("key-", i)
 		text := strings.Repeat(key+", and what more there is to say. ", 20)
 		log.add(stream, key, accept(key, "ada", callIntent("book", `{}`)), agent.MessageReceived{Conversation: "ada", Text: text},
-			agent.ResponseGiven{Conversation: "ada", Text: text}, agent.AttemptSucceeded{Attempt: 1, Result: text}, agent.CommandSucceeded{},
+			agent.ResponseGiven{Conversation: "ada", Text: text}, agent.AttemptSucceeded{Attempt: 1, Result: text},
 			agent.MemorySaved{ID: key, Kind: "fact", Content: text, TTL: time.Duration(i%2) * time.Second},
-			part("rules", fmt.Sprint(i/2), 1, 1, text))
+			part("rules", fmt.Sprint(i/2), 1, 1, text), agent.CommandSucceeded{},
+			agent.TextsEmbedded{Model: "m", Dimensions: 4, Texts: []string{key}, Vectors: key},
+			agent.ObjectObserved{Observation: fmt.Sprint("pod-", i%7), Kind: "Pod", Name: key, Fields: json.RawMessage(`{"ready":1}`)})
 		if i%4 == 0 {
 			log.add(stream, key, agent.MemoryForgotten{ID: key}, agent.SummaryWritten{Conversation: "ada", From: 1, To: 2, Text: key})
 		}
@@ -90,7 +96,7 @@ func TestASmallReadLooksAtFewRows(t *testing.T) {
 
 var (
 	// whole is a step that reads a table from its beginning to its end.
-	whole = regexp.MustCompile(`^SCAN (m|c|d|o|r|s|x|memories|messages|commands|documents|chunks|summaries|results|streams)\b`)
+	whole = regexp.MustCompile(`^SCAN (m|c|d|o|r|s|x|memories|messages|commands|documents|chunks|summaries|results|embedded|observations|streams)\b`)
 	// ofStreamAlone is one that finds nothing but the stream by its index.
 	ofStreamAlone = regexp.MustCompile(`^SEARCH .*\(stream=\?\)$`)
 )

@@ -10,9 +10,15 @@ import (
 // database is where the tables stand: a SQLite file, or a schema in PostgreSQL.
 type database interface {
 	// transact runs work in a transaction, and commits it unless work fails. It
-	// is not cut off by the end of a context: a batch takes milliseconds. One
-	// call runs at a time.
+	// is not cut off by the end of a context: a batch takes milliseconds. In a file
+	// calls wait for each other.
 	transact(work func(tx transaction) error) error
+	// transactLong is for work that takes longer than a server would let transact.
+	transactLong(work func(tx transaction) error) error
+	// snapshot runs work that only reads, and reads all as of one moment.
+	snapshot(ctx context.Context, work func(tx transaction) error) error
+	// scratch is the directory for files that are needed for a while.
+	scratch() string
 	// found returns the names of the tables that are there. No other process opens
 	// the same projection until the transaction ends. They can be dropped in this
 	// order, so that nobody else's transaction waits for it in a circle: first the
@@ -38,6 +44,8 @@ type transaction interface {
 	write(all []write) error
 	// heads returns how far those of the streams are projected that have numbers.
 	heads(names []string) (map[string]head, error)
+	// standing returns what stands of commands; see selectStanding.
+	standing(asked []subject) (*sql.Rows, error)
 	// number gives new streams their numbers.
 	number(names []string) error
 }

@@ -2,6 +2,7 @@ package projection
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -28,12 +29,13 @@ type (
 		ttl                       time.Duration // 0: for good
 	}
 	memoryForgotten struct{ id string }
-	// documentIndexed is a part of a document. The parts are one append, and the last
-	// one lets all of them hold, in the place of what the collection held under the name.
+	// documentIndexed is a part of a document. All parts of all documents of a command are
+	// one append with its end, which lets them hold, each in the place of what the
+	// collection held under its name.
 	documentIndexed struct {
-		collection, document, source, digest string
-		part, parts                          int
-		chunks                               []agent.Chunk
+		command, collection, document, source, digest string
+		part, parts                                   int
+		chunks                                        []agent.Chunk
 	}
 	documentsRemoved struct {
 		collection string
@@ -43,12 +45,22 @@ type (
 		conversation, collection, command, text string
 		from, to                                int64
 	}
+	textsEmbedded struct {
+		model, vectors string
+		dimensions     int
+		texts          string // a JSON array
+	}
+	objectObserved struct {
+		name, object, fields string
+		missing              bool
+	}
 	// commandAccepted opens a command, and remembers what it is, for the result that comes of a call.
 	commandAccepted struct {
 		key, name                                    string
 		kind                                         agent.Type
 		operation, arguments, conversation, issuedBy string
 	}
+	// commandSucceeded ends a command, and lets the documents that it indexed hold.
 	commandSucceeded struct{ key string }
 	// commandReopened opens a command that had ended.
 	commandReopened struct{ key string }
@@ -93,24 +105,42 @@ func fold(record journal.Record) (change, error) {
 		}, nil
 	case agent.MemoryForgotten:
 		return memoryForgotten{id: e.ID}, nil
-	case agent.DocumentIndexed:
-		return documentIndexed{
-			collection: e.Collection, document: e.Document, source: e.Source, digest: e.Digest,
-			part: e.Part, parts: e.Parts, chunks: e.Chunks,
-		}, nil
-	case agent.DocumentsRemoved:
-		return documentsRemoved{collection: e.Collection, documents: e.Documents}, nil
-	case agent.SummaryWritten:
-		return summaryAdded{
-			conversation: e.Conversation, collection: e.Collection, command: record.Subject, text: e.Text,
-			from: e.From, to: e.To,
-		}, nil
 	case agent.CommandAccepted:
 		return accepted(record.Subject, e), nil
 	case agent.CommandReopened:
 		return askReopened{key: record.Subject}, nil
 	}
+	if made := learned(record.Subject, event); made != nil {
+		return made, nil
+	}
 	return ended(record.Subject, event), nil
+}
+
+// learned returns what an event changes that tells what a source or a model gave, nil if it is another.
+func learned(key string, event agent.Event) change {
+	switch e := event.(type) {
+	case agent.DocumentIndexed:
+		return documentIndexed{
+			command: key, collection: e.Collection, document: e.Document, source: e.Source, digest: e.Digest,
+			part: e.Part, parts: e.Parts, chunks: e.Chunks,
+		}
+	case agent.DocumentsRemoved:
+		return documentsRemoved{collection: e.Collection, documents: e.Documents}
+	case agent.SummaryWritten:
+		return summaryAdded{
+			conversation: e.Conversation, collection: e.Collection, command: key, text: e.Text, from: e.From, to: e.To,
+		}
+	case agent.TextsEmbedded:
+		texts, _ := json.Marshal(e.Texts) // of strings nothing fails
+		return textsEmbedded{model: e.Model, dimensions: e.Dimensions, texts: string(texts), vectors: e.Vectors}
+	case agent.ObjectObserved:
+		seen := objectObserved{name: e.Observation, object: e.Object(), missing: e.Missing}
+		if !e.Missing {
+			seen.fields = string(e.Fields)
+		}
+		return seen
+	}
+	return nil
 }
 
 // silent reports whether an event is known to project to nothing, so that its

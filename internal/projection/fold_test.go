@@ -34,7 +34,7 @@ func TestFold(t *testing.T) {
 		},
 		"a part of a document is indexed": {
 			agent.DocumentIndexed{Collection: "rules", Document: "visa.md", Source: "inline", Digest: "d", Part: 1, Parts: 2, Chunks: []agent.Chunk{{Heading: "Visa", Text: "none", Offset: 7}}},
-			documentIndexed{collection: "rules", document: "visa.md", source: "inline", digest: "d", part: 1, parts: 2, chunks: []agent.Chunk{{Heading: "Visa", Text: "none", Offset: 7}}},
+			documentIndexed{command: "k", collection: "rules", document: "visa.md", source: "inline", digest: "d", part: 1, parts: 2, chunks: []agent.Chunk{{Heading: "Visa", Text: "none", Offset: 7}}},
 		},
 		"documents are removed": {
 			agent.DocumentsRemoved{Collection: "rules", Documents: []string{"a", "b"}}, documentsRemoved{collection: "rules", documents: []string{"a", "b"}},
@@ -42,6 +42,18 @@ func TestFold(t *testing.T) {
 		"a summary is written": {
 			agent.SummaryWritten{Attempt: 1, Conversation: "ada", From: 2, To: 9, Text: "they talked", Model: "m"},
 			summaryAdded{conversation: "ada", command: "k", from: 2, to: 9, text: "they talked"},
+		},
+		"texts are embedded": {
+			agent.TextsEmbedded{Model: "small", Dimensions: 2, Texts: []string{"t1", "t2"}, Vectors: "v", Usage: agent.Usage{Input: 7}},
+			textsEmbedded{model: "small", dimensions: 2, texts: `["t1","t2"]`, vectors: "v"},
+		},
+		"an object is observed": {
+			agent.ObjectObserved{Observation: "web", APIVersion: "apps/v1", Kind: "Deployment", Namespace: "default", Name: "web", Fields: json.RawMessage(`{"ready":3}`)},
+			objectObserved{name: "web", object: "Deployment default/web", fields: `{"ready":3}`},
+		},
+		"an object that no namespace holds is missing, and has no fields": {
+			agent.ObjectObserved{Observation: "zone", APIVersion: "v1", Kind: "Zone", Name: "eu", Missing: true, Fields: json.RawMessage(`{"ready":3}`)},
+			objectObserved{name: "zone", object: "Zone eu", missing: true},
 		},
 		"a memory is forgotten":               {agent.MemoryForgotten{ID: "m"}, memoryForgotten{id: "m"}},
 		"a call is remembered for its result": {call, commandAccepted{key: "k", name: "book-1", kind: agent.CallAPI, operation: "book", arguments: `{"a":1,"b":2}`, conversation: "ada", issuedBy: "ask-key"}},
@@ -80,7 +92,7 @@ func TestFold(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(messageAdded{}, memoryAdded{}, memoryForgotten{}, documentIndexed{}, documentsRemoved{}, summaryAdded{},
+			if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(messageAdded{}, memoryAdded{}, memoryForgotten{}, documentIndexed{}, documentsRemoved{}, summaryAdded{}, textsEmbedded{}, objectObserved{},
 				commandAccepted{}, commandSucceeded{}, commandReopened{}, callEnded{}, askReopened{})); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}

@@ -37,15 +37,9 @@ func (s *Store) Follow(ctx context.Context) error {
 		return errors.New("the projection is followed already")
 	}
 	defer s.following.Unlock()
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := s.untilClosed(ctx)
+	defer s.course.rest()
 	defer cancel()
-	go func() {
-		select {
-		case <-s.closed:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
 	err := s.restore(ctx)
 	for looked := time.Now(); err == nil; {
 		err = s.proceed(ctx, &looked)
@@ -103,26 +97,29 @@ func (s *Store) advance(ctx context.Context) (int, error) {
 	if err := s.assign(ctx); err != nil {
 		return 0, err
 	}
-	cursor := s.course.cursor()
-	records, err := s.log.ReadAll(ctx, cursor, s.options.Batch)
-	if err != nil {
-		return 0, fmt.Errorf("read the journal after %v: %w", cursor, err)
+	now := s.read(ctx)
+	if now.err != nil {
+		return 0, fmt.Errorf("read the journal after %v: %w", now.cursor, now.err)
 	}
-	if len(records) == 0 {
+	if len(now.records) == 0 {
 		return 0, nil
 	}
 	if ctx.Err() != nil { // the store may be closing
 		return 0, ctx.Err()
 	}
-	err = s.project(records)
+	if len(now.records) == s.options.Batch {
+		s.course.ahead = s.begin(ctx, now.end())
+	}
+	err := s.project(now)
 	if errors.Is(err, errMoved) {
 		err = s.restore(ctx)
 	}
-	return len(records), err
+	return len(now.records), err
 }
 
 // project commits one batch with its checkpoints.
-func (s *Store) project(records []journal.Record) error {
+func (s *Store) project(now *reading) error {
+	records := now.records
 	moved := moves(s.course.checkpoints, records)
 	var done batch
 	err := s.db.transact(func(tx transaction) error {
@@ -135,7 +132,11 @@ func (s *Store) project(records []journal.Record) error {
 		if err != nil {
 			return err
 		}
-		done = plan(records, known)
+		before, err := standingIn(tx, now.changes, known)
+		if err != nil {
+			return err
+		}
+		done = plan(now.changes, known, before)
 		if err := tx.write(done.writes); err != nil {
 			return err
 		}

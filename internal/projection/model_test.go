@@ -24,8 +24,10 @@ type model struct {
 	turns     []turn
 	memories  map[string]Memory
 	documents map[string]*indexing // that hold, by collection and name
-	parts     map[string]*indexing // whose last part is to come
+	parts     map[string]*indexing // whose command has not ended
 	summaries []Summary
+	embedded  []Embedded
+	observed  map[string]Observation
 	commands  map[string]Pending // that were ever accepted
 	open      map[string]bool
 	results   map[string]Result
@@ -39,14 +41,15 @@ type turn struct {
 }
 
 type indexing struct {
-	sequence int64
-	chunks   []Chunk
+	command     string
+	first, past int64 // the sequences of its first part, and of the end of its command
+	chunks      []Chunk
 }
 
 func newModel() *model {
 	return &model{
 		memories: map[string]Memory{}, documents: map[string]*indexing{}, parts: map[string]*indexing{},
-		commands: map[string]Pending{}, open: map[string]bool{}, results: map[string]Result{},
+		observed: map[string]Observation{}, commands: map[string]Pending{}, open: map[string]bool{}, results: map[string]Result{},
 	}
 }
 
@@ -76,9 +79,24 @@ func (m *model) apply(r journal.Record, event agent.Event) {
 		m.summaries = append(m.summaries, Summary{
 			Sequence: r.Sequence, Time: r.Time, Conversation: e.Conversation, Collection: e.Collection, Command: r.Subject, From: e.From, To: e.To, Text: e.Text,
 		})
+	case agent.TextsEmbedded:
+		m.embedded = append(m.embedded, Embedded{Sequence: r.Sequence, Model: e.Model, Dimensions: e.Dimensions, Texts: e.Texts, Vectors: e.Vectors})
+	case agent.ObjectObserved:
+		m.observe(r, e)
 	default:
 		m.command(r, event)
 	}
+}
+
+func (m *model) observe(r journal.Record, e agent.ObjectObserved) {
+	seen := Observation{Sequence: r.Sequence, Time: r.Time, Name: e.Observation, Object: e.Kind + " " + e.Name, Missing: e.Missing}
+	if e.Namespace != "" {
+		seen.Object = e.Kind + " " + e.Namespace + "/" + e.Name
+	}
+	if !e.Missing {
+		seen.Fields = string(e.Fields)
+	}
+	m.observed[e.Observation] = seen
 }
 
 func (m *model) remember(r journal.Record, e agent.MemorySaved) {
@@ -96,7 +114,7 @@ func (m *model) remember(r journal.Record, e agent.MemorySaved) {
 func (m *model) index(r journal.Record, e agent.DocumentIndexed) {
 	name := e.Collection + "/" + e.Document
 	if e.Part == 1 {
-		m.parts[name] = &indexing{}
+		m.parts[name] = &indexing{command: r.Subject, first: r.Sequence}
 	}
 	doc := m.parts[name]
 	for _, chunk := range e.Chunks {
@@ -105,10 +123,16 @@ func (m *model) index(r journal.Record, e agent.DocumentIndexed) {
 			Index: len(doc.chunks), Heading: chunk.Heading, Text: chunk.Text,
 		})
 	}
-	if e.Part == e.Parts {
-		doc.sequence = r.Sequence
-		m.documents[name] = doc
-		delete(m.parts, name)
+}
+
+// shelve lets the documents hold that a command has indexed.
+func (m *model) shelve(r journal.Record) {
+	for name, doc := range m.parts {
+		if doc.command == r.Subject {
+			doc.past = r.Sequence
+			m.documents[name] = doc
+			delete(m.parts, name)
+		}
 	}
 }
 
@@ -133,6 +157,7 @@ func (m *model) command(r journal.Record, event agent.Event) {
 		m.open[r.Subject] = known
 	case agent.CommandSucceeded:
 		delete(m.open, r.Subject)
+		m.shelve(r)
 	case agent.AttemptSucceeded:
 		m.result(r, Result{Phase: agent.Succeeded, Status: e.Status, Text: e.Result})
 	case agent.CommandRefused:
@@ -218,6 +243,10 @@ func (m *model) tells(limit int) map[string]any {
 		}), limit, func(x Summary) int64 { return x.Sequence })
 	}
 	all["summaries of ada"], all["summaries of rules"] = of("ada", ""), of("", "rules")
+	all["embedded"] = m.embedded
+	observed := newest(slices.Collect(maps.Values(m.observed)), limit, func(x Observation) int64 { return x.Sequence })
+	slices.SortFunc(observed, func(a, b Observation) int { return order.Compare(a.Name, b.Name) })
+	all["observations"] = observed
 	return all
 }
 
@@ -229,7 +258,7 @@ func (m *model) chunks(limit int, collections ...string) []Chunk {
 		}
 	}
 	var all []Chunk
-	for _, doc := range newest(documents, limit, func(x *indexing) int64 { return x.sequence }) {
+	for _, doc := range newest(documents, limit, func(x *indexing) int64 { return x.past<<32 | x.first }) {
 		all = append(all, doc.chunks...)
 	}
 	slices.SortFunc(all, func(a, b Chunk) int {
@@ -354,6 +383,13 @@ func foldOfThePrefix(t *rapid.T, s *Store, stream string, limit int) {
 			got, err := s.Passages(ctx, stream, after, r.Sequence)
 			fail(err)
 			equal(fmt.Sprintf("%s: passages after %d up to %d", stream, after, r.Sequence), h.between(after, r.Sequence), got)
+			vectors, err := s.Embedded(ctx, stream, after, r.Sequence)
+			fail(err)
+			later := slices.IndexFunc(m.embedded, func(e Embedded) bool { return e.Sequence > after })
+			if later < 0 {
+				later = len(m.embedded)
+			}
+			equal(fmt.Sprintf("%s: embedded after %d up to %d", stream, after, r.Sequence), m.embedded[later:], vectors)
 		}
 	}
 }

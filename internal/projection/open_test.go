@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -43,7 +44,6 @@ func TestOpenDropsWhatItCannotGoOnWith(t *testing.T) {
 		"the journal restored, and grown otherwise": {log: diverged, dropped: true},
 		"an empty journal":                          {log: newLog(), dropped: true},
 		"a journal of more shards":                  {log: newLogOf(4), dropped: true},
-		"the schema of a newer version":             {log: log, dropped: true, damage: ofVersion(schemaVersion + 1)},
 		"the schema of an older version":            {log: log, dropped: true, damage: ofVersion(schemaVersion - 1)},
 		"no version":                                {log: log, dropped: true, damage: func(t *testing.T, at string) { execute(t, at, portable("DELETE FROM edict_projection")) }},
 	}
@@ -61,6 +61,28 @@ func TestOpenDropsWhatItCannotGoOnWith(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestTablesOfANewerVersionAreDroppedOnlyWhereNobodyElseWorksWithThem(t *testing.T) {
+	log := newLog()
+	log.add(stream, "1", agent.MemorySaved{ID: "m1"})
+	onEachStore(t, func(t *testing.T, at location) {
+		where := at(t)
+		s := open(t, where, log, Options{})
+		catchUp(t, s)
+		closed(t, s)
+		execute(t, where, portable(fmt.Sprintf("UPDATE edict_projection SET version = %d", schemaVersion+1)))
+		if !isURL(where) {
+			reopened(t, where, at, log, true)
+			return
+		}
+		_, err := Open(t.Context(), where, log, Options{})
+		if f := fault.Of(err); f.Kind != fault.Invalid || f.Reason != "ProjectionNewer" || !strings.Contains(f.Message, "DROP SCHEMA projection CASCADE") {
+			t.Fatalf("got %v", err)
+		}
+		execute(t, where, portable(fmt.Sprintf("UPDATE edict_projection SET version = %d", schemaVersion)))
+		reopened(t, where, at, log, false) // nothing of it was touched
+	})
 }
 
 // reopened tests that a store tells what a fresh one tells, and whether it had to drop what it found.
@@ -203,5 +225,9 @@ func reads(s *Store, of Scope, fail func(error)) map[string]any {
 	add("summaries of ada", summaries, err)
 	summaries, err = s.Summaries(ctx, of, "", "rules")
 	add("summaries of rules", summaries, err)
+	embedded, err := s.Embedded(ctx, of.Stream, 0, of.AsOf)
+	add("embedded", embedded, err)
+	observations, err := s.Observations(ctx, of)
+	add("observations", observations, err)
 	return told
 }

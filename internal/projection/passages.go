@@ -9,7 +9,8 @@ import (
 
 // Each statement finds by one index what began to hold after $2 and not after $3,
 // and by another what had begun before and ceased to hold there. All have the
-// columns of scanPassage.
+// columns of scanPassage. What an index leaves out stands last: of two bounds on a
+// column SQLite begins with the one that it reads last.
 var (
 	selectMemoryPassages = passagesOf(
 		`SELECT sequence, 0, sequence, until, time, expires, content, id, kind, saidBy, '', importance FROM memories `,
@@ -17,12 +18,12 @@ var (
 		`INDEXED BY memories_by_until WHERE stream = $1 AND until > $2 AND until <= $3 AND sequence + 0 <= $2`)
 	selectTurnPassages = passagesOf(
 		`SELECT sequence, 0, since, reopened, time, 0, text, command, conversation, CASE saidBy WHEN '' THEN role ELSE saidBy END, role, 0 FROM messages `,
-		`INDEXED BY messages_by_since WHERE stream = $1 AND since > 0 AND since > $2 AND since <= $3`,
-		`INDEXED BY messages_by_reopened WHERE stream = $1 AND reopened > 0 AND reopened > $2 AND reopened <= $3 AND since + 0 <= $2`)
+		`INDEXED BY messages_by_since WHERE stream = $1 AND since > $2 AND since <= $3 AND since > 0`,
+		`INDEXED BY messages_by_reopened WHERE stream = $1 AND reopened > $2 AND reopened <= $3 AND reopened > 0 AND since + 0 <= $2`)
 	selectChunkPassages = passagesOf(
 		`SELECT c.sequence, c.number, d.since, d.until, c.time, 0, c.text, d.document, d.collection, c.heading, d.source, 0 FROM documents d `,
 		`INDEXED BY documents_by_since JOIN chunks c ON c.stream = d.stream AND c.document = d.sequence
-		WHERE d.stream = $1 AND d.since > $2 AND d.since <= $3`,
+		WHERE d.stream = $1 AND d.since > $2 AND d.since <= $3 AND d.since > 0`,
 		`INDEXED BY documents_by_until JOIN chunks c ON c.stream = d.stream AND c.document = d.sequence
 		WHERE d.stream = $1 AND d.until > $2 AND d.until <= $3 AND d.since > 0 AND d.since + 0 <= $2`)
 )
@@ -36,7 +37,7 @@ func passagesOf(columns, began, ceased string) sqlText {
 // Of what ceased to hold later than upTo it says nothing of that: Until is 0.
 //
 // A turn whose ask was reopened, and ended again, is there twice: as it held
-// before, and as it holds since. A document is there from where all of its parts are.
+// before, and as it holds since. A document is there from where its command ended.
 //
 // What has to be read follows from what changed between the two sequences, not
 // from how much there is. Who reads a long stream does it in steps.

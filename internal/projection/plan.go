@@ -39,14 +39,32 @@ var (
 type batch struct {
 	heads  map[string]head // of all streams of the records
 	writes []write
+	pen    *pen
 }
 
-// plan returns the batch that the records are, on top of their streams' heads. It is pure.
-func plan(records []journal.Record, heads map[string]head) batch {
-	b := batch{heads: maps.Clone(heads)}
+// folded is a record with the change that it makes, or why it cannot be read.
+type folded struct {
+	*journal.Record
+	change     change
+	unreadable error
+}
+
+func foldAll(records []journal.Record) []folded {
+	all := make([]folded, len(records))
 	for i := range records {
-		b.apply(&records[i])
+		made, err := fold(records[i])
+		all[i] = folded{Record: &records[i], change: made, unreadable: err}
 	}
+	return all
+}
+
+// plan returns the batch that the records are, on top of their streams' heads and of what stands. It is pure.
+func plan(records []folded, heads map[string]head, before standing) batch {
+	b := batch{heads: maps.Clone(heads), pen: newPen(before)}
+	for _, r := range records {
+		b.apply(r)
+	}
+	b.writes = b.pen.all
 	for _, name := range slices.Sorted(maps.Keys(b.heads)) {
 		h := b.heads[name]
 		b.writes = append(b.writes, write{text: growStream, args: []any{h.sequence, h.stream}})
@@ -56,12 +74,12 @@ func plan(records []journal.Record, heads map[string]head) batch {
 
 // apply adds one record. A record that cannot be read stops its stream, and no
 // other; what comes after it in that stream is not applied.
-func (b *batch) apply(record *journal.Record) {
+func (b *batch) apply(record folded) {
 	h := b.heads[record.Stream]
 	if h.stop != nil {
 		return
 	}
-	made, unreadable := fold(*record)
+	unreadable := record.unreadable
 	if record.Sequence != h.sequence+1 {
 		unreadable = fmt.Errorf("it follows on sequence %d", h.sequence)
 	}
@@ -72,13 +90,13 @@ func (b *batch) apply(record *journal.Record) {
 		changes = []write{{text: insertStop, args: []any{h.stream, h.stop.sequence, h.stop.kind, h.stop.version, h.stop.cause}}}
 	default:
 		h.sequence = record.Sequence
-		if made != nil {
-			changes = made.writes(place{stream: h.stream, sequence: record.Sequence, time: record.Time.UnixMicro()})
+		if record.change != nil {
+			changes = record.change.writes(place{stream: h.stream, sequence: record.Sequence, time: record.Time.UnixMicro()})
 		}
 	}
 	b.heads[record.Stream] = h
 	for _, w := range changes {
-		w.of = record
-		b.writes = append(b.writes, w)
+		w.of = record.Record
+		b.pen.put(w, subject{h.stream, record.Subject})
 	}
 }

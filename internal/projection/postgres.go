@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +22,10 @@ import (
 // transactionTime bounds a transaction, so that a server which no longer answers
 // does not hold Follow for ever.
 const transactionTime = time.Minute
+
+// longTransactionTime bounds one that replaces all rows of a stream. The
+// projection of the stream's shard waits for it; who reads does not.
+const longTransactionTime = 10 * time.Minute
 
 // idleTime is how long a transaction may rest between two statements before the
 // server ends it: a process that is paused in the middle of a batch holds the
@@ -53,7 +58,7 @@ func openServer(ctx context.Context, location string, readers int) (*server, err
 	config.RuntimeParams["application_name"] = "edict-projection"
 	config.RuntimeParams["idle_in_transaction_session_timeout"] = strconv.FormatInt(idleTime.Milliseconds(), 10)
 	s := &server{db: stdlib.OpenDB(*config), where: fmt.Sprintf("PostgreSQL at %s:%d, database %s", config.Host, config.Port, config.Database)}
-	s.db.SetMaxOpenConns(readers + 1) // and the one that writes
+	s.db.SetMaxOpenConns(readers + 2) // and the one that writes, and one that rebuilds
 	s.db.SetMaxIdleConns(readers + 1)
 	if err := s.db.PingContext(ctx); err != nil {
 		_ = s.db.Close()
@@ -63,20 +68,42 @@ func openServer(ctx context.Context, location string, readers int) (*server, err
 }
 
 func (s *server) transact(work func(tx transaction) error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), transactionTime)
+	return s.bounded(transactionTime, work)
+}
+
+func (s *server) transactLong(work func(tx transaction) error) error {
+	return s.bounded(longTransactionTime, func(tx transaction) error {
+		if _, err := tx.execute(restLonger); err != nil {
+			return err
+		}
+		return work(tx)
+	})
+}
+
+func (s *server) bounded(within time.Duration, work func(tx transaction) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
+	return s.between(ctx, begin, commit, work)
+}
+
+func (s *server) snapshot(ctx context.Context, work func(tx transaction) error) error {
+	return s.between(ctx, beginToRead, rollback, work)
+}
+
+// between runs work in a transaction that begins, and ends unless work fails, with these statements.
+func (s *server) between(ctx context.Context, first, last sqlText, work func(tx transaction) error) error {
 	conn, err := s.db.Conn(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close() }() // back to the pool, which drops one that is broken or has not ended its transaction
 	tx := serverTransaction{ctx: ctx, conn: conn}
-	if _, err := tx.execute(begin); err != nil {
+	if _, err := tx.execute(first); err != nil {
 		return err
 	}
 	err = work(tx)
 	if err == nil {
-		_, err = tx.execute(commit)
+		_, err = tx.execute(last)
 	}
 	if err != nil {
 		_, _ = tx.execute(rollback) // a connection that cannot do it is dropped, and so is its transaction
@@ -84,10 +111,12 @@ func (s *server) transact(work func(tx transaction) error) error {
 	return err
 }
 
+func (s *server) scratch() string { return os.TempDir() }
+
 var (
 	lockOpening = sqlText{postgres: fmt.Sprintf(`SELECT pg_advisory_xact_lock(%d)`, application)}
-	// restOpening lets who opens read the journal between two statements.
-	restOpening      = sqlText{postgres: `SET LOCAL idle_in_transaction_session_timeout = '30s'`}
+	// restLonger lets who is in a transaction read the journal between two statements.
+	restLonger       = sqlText{postgres: `SET LOCAL idle_in_transaction_session_timeout = '30s'`}
 	hasSchema        = sqlText{postgres: `SELECT 1 FROM pg_namespace WHERE nspname = 'projection'`}
 	makeSchema       = sqlText{postgres: `CREATE SCHEMA projection`}
 	tablesInPostgres = sqlText{postgres: `SELECT tablename::text FROM pg_tables WHERE schemaname = 'projection' ORDER BY tablename <> 'checkpoints', tablename DESC`}
@@ -96,7 +125,7 @@ var (
 // found lets one process at a time look and make. It makes the schema, unless
 // somebody who may has done so.
 func (s *server) found(tx transaction) ([]string, error) {
-	for _, text := range []sqlText{restOpening, lockOpening} {
+	for _, text := range []sqlText{restLonger, lockOpening} {
 		if _, err := tx.execute(text); err != nil {
 			return nil, err
 		}

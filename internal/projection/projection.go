@@ -173,7 +173,7 @@ type Passage struct {
 	Shelf    Shelf
 	Sequence int64     // of the event that recorded it
 	Index    int       // of a chunk: in its document; otherwise 0
-	Since    int64     // it holds from this sequence on: of a turn, from when its ask ended; of a chunk, from when all of its document was there
+	Since    int64     // it holds from this sequence on: of a turn, from when its ask ended; of a chunk, from when the command that indexed it did
 	Until    int64     // until before this one; 0: for good, as far as was looked
 	Time     time.Time // when it was recorded
 	Expires  time.Time // of a memory: it holds until before this time; zero: for good

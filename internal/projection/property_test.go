@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 func anyEvent(t *rapid.T, log *memoryLog) {
 	name := rapid.SampledFrom([]string{"travel/a", "travel/b", "travel/a@2"}).Draw(t, "stream")
 	subject := rapid.SampledFrom([]string{"k1", "k2", "k3"}).Draw(t, "subject")
-	draw := rapid.SampledFrom([]func(*rapid.T, string) []agent.Event{anyTurn, anyMemory, anyMemory, anyCommand, anyCommand, anyEnd, anyEnd, anyDocument, anySummary})
+	draw := rapid.SampledFrom([]func(*rapid.T, string) []agent.Event{anyTurn, anyMemory, anyMemory, anyCommand, anyCommand, anyEnd, anyEnd, anyIndexing, anySummary, anyVectors, anyObservation})
 	if rapid.IntRange(0, 60).Draw(t, "luck") == 31 { // rapid prefers small numbers
 		log.raw(name, journal.Event{Type: "Unheard", Version: 1, Data: json.RawMessage(`{}`)})
 		return
@@ -98,14 +98,29 @@ func anyEnd(t *rapid.T, _ string) []agent.Event {
 	}).Draw(t, "end")}
 }
 
-// anyDocument is an indexing, whose parts are one append, or a removal.
-func anyDocument(t *rapid.T, _ string) []agent.Event {
+// anyIndexing is documents of one command, with its end in most cases, or a removal.
+func anyIndexing(t *rapid.T, _ string) []agent.Event {
 	collection := anyCollection.Draw(t, "collection")
 	names := rapid.SampledFrom([]string{"a.md", "b.md", "c.md"})
 	if rapid.IntRange(0, 3).Draw(t, "remove") == 0 {
 		return []agent.Event{agent.DocumentsRemoved{Collection: collection, Documents: rapid.SliceOfN(names, 0, 3).Draw(t, "documents")}}
 	}
-	document, digest, parts := names.Draw(t, "document"), anyText.Draw(t, "digest"), rapid.IntRange(1, 3).Draw(t, "parts")
+	var all []agent.Event
+	for range rapid.IntRange(1, 3).Draw(t, "documents") {
+		all = append(all, anyDocument(t, anyCollection.Draw(t, "collection"), names.Draw(t, "document"))...)
+	}
+	return append(all, rapid.SampledFrom([][]agent.Event{
+		{agent.AttemptSucceeded{Attempt: 1, Result: "indexed"}, agent.CommandSucceeded{}},
+		{agent.DocumentsRemoved{Collection: collection, Documents: rapid.SliceOfN(names, 0, 2).Draw(t, "withdrawn")}, agent.CommandSucceeded{}},
+		append(anyVectors(t, ""), agent.CommandSucceeded{}),
+		{agent.CommandFailed{Reason: "Failed"}},
+		nil,
+	}).Draw(t, "then")...)
+}
+
+// anyDocument is the parts of one.
+func anyDocument(t *rapid.T, collection, document string) []agent.Event {
+	digest, parts := anyText.Draw(t, "digest"), rapid.IntRange(1, 3).Draw(t, "parts")
 	var all []agent.Event
 	for part := range parts {
 		var chunks []agent.Chunk
@@ -117,6 +132,23 @@ func anyDocument(t *rapid.T, _ string) []agent.Event {
 		})
 	}
 	return all
+}
+
+func anyVectors(t *rapid.T, _ string) []agent.Event {
+	texts := rapid.SliceOfN(rapid.SampledFrom([]string{agent.TextDigest("a"), agent.TextDigest("b"), "no digest, [\"1\"]"}), 0, 3)
+	return []agent.Event{agent.TextsEmbedded{
+		Model: rapid.SampledFrom([]string{"small", "large"}).Draw(t, "model"), Dimensions: rapid.IntRange(1, 4096).Draw(t, "dimensions"),
+		Texts: texts.Draw(t, "texts"), Vectors: anyText.Draw(t, "vectors"), Usage: agent.Usage{Input: 7},
+	}}
+}
+
+// anyObservation is of a few names and objects, some of which are not there.
+func anyObservation(t *rapid.T, _ string) []agent.Event {
+	return []agent.Event{agent.ObjectObserved{
+		Observation: rapid.SampledFrom([]string{"web", "Zone", "wöb"}).Draw(t, "observation"), APIVersion: "v1", Kind: "Pod",
+		Namespace: rapid.SampledFrom([]string{"", "default"}).Draw(t, "namespace"), Name: anyText.Draw(t, "name"), Missing: rapid.Bool().Draw(t, "missing"),
+		Fields: json.RawMessage(rapid.SampledFrom([]string{`{}`, `{"ready":3}`, `{"text":"\u0000 ä"}`}).Draw(t, "fields")),
+	}}
 }
 
 func anySummary(t *rapid.T, _ string) []agent.Event {

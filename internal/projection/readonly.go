@@ -37,6 +37,15 @@ func OpenReadOnly(ctx context.Context, location string, log Log, options Options
 	return s, nil
 }
 
+// Check returns nil if the tables can still be read by this version of Edict; another one may have made them anew.
+func (s *Store) Check(ctx context.Context) error {
+	checkpoints, err := query(ctx, s, selectCheckpoints, scanCheckpoint, schemaVersion)
+	if err == nil && len(checkpoints) == 0 {
+		err = errReplaced
+	}
+	return unreadable(err)
+}
+
 // readOnly returns the location with a setting by which the server itself refuses every write.
 func readOnly(location string) string {
 	u, err := url.Parse(location)

@@ -88,11 +88,22 @@ func TestAReaderThatFollowsChangesNothing(t *testing.T) {
 func TestAReaderLeavesTablesOfAnotherVersionAlone(t *testing.T) {
 	where, log := inServer(t), newLog()
 	s := open(t, where, log, Options{})
+	reads, err := OpenReadOnly(t.Context(), where, log, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = reads.Close() })
+	if err := reads.Check(t.Context()); err != nil {
+		t.Errorf("of its own version: %v", err)
+	}
 	if err := s.db.transact(func(tx transaction) error {
 		_, err := tx.execute(portable(`UPDATE edict_projection SET version = version + 1`))
 		return err
 	}); err != nil {
 		t.Fatal(err)
+	}
+	if err := reads.Check(t.Context()); fault.Of(err).Reason != "ProjectionMissing" {
+		t.Errorf("one that was open already says %v", err)
 	}
 	if _, err := OpenReadOnly(t.Context(), where, log, Options{}); fault.Of(err).Reason != "ProjectionMissing" || !strings.Contains(err.Error(), "another version") {
 		t.Errorf("got %v", err)

@@ -9,7 +9,7 @@ import (
 
 // schemaVersion counts the changes of the schema below and of what fold makes of
 // an event. Tables of another version are dropped, and made anew.
-const schemaVersion = 3
+const schemaVersion = 4
 
 // tables is written whole, in the words of SQLite; see portable. A row holds from
 // since on, if it has that, else from its sequence on; and until before the
@@ -17,6 +17,10 @@ const schemaVersion = 3
 // that it does not hold yet.
 //
 // The columns of an index end with those that a read asks a range of, or its order.
+// An index that does not begin with the stream is not for statements that know the
+// stream and not what it begins with: PostgreSQL, which plans them while the tables
+// are empty, would take it as gladly as the one that they are meant to take, and
+// look at all of the stream.
 const tables = `
 CREATE TABLE edict_projection (
 	version INTEGER NOT NULL
@@ -77,8 +81,9 @@ CREATE INDEX memories_by_id ON memories (stream, id) WHERE until = 0;
 CREATE TABLE documents (
 	stream     INTEGER NOT NULL,
 	sequence   INTEGER NOT NULL, -- of its first part
-	since      INTEGER NOT NULL DEFAULT 0, -- when its last part was there
-	until      INTEGER NOT NULL DEFAULT 0, -- when it was removed, or indexed anew
+	since      INTEGER NOT NULL DEFAULT 0, -- when the command that indexed it ended
+	until      INTEGER NOT NULL DEFAULT 0, -- when it was removed, or another came in its place
+	awaits     TEXT NOT NULL DEFAULT '', -- key of the command with whose end it begins to hold, or ceases to
 	collection TEXT NOT NULL,
 	document   TEXT NOT NULL,
 	source     TEXT NOT NULL,
@@ -86,10 +91,11 @@ CREATE TABLE documents (
 	chunks     INTEGER NOT NULL DEFAULT 0, -- of the parts that are there, but the last
 	PRIMARY KEY (stream, sequence)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX documents_by_name ON documents (stream, collection, document) WHERE until = 0;
+CREATE INDEX documents_by_name ON documents (collection, document, stream) WHERE until = 0;
+CREATE INDEX documents_by_awaits ON documents (stream, awaits) WHERE awaits <> '';
 CREATE INDEX documents_by_since ON documents (stream, since);
-CREATE INDEX documents_by_until ON documents (stream, until, since);
-CREATE INDEX documents_by_collection ON documents (stream, collection, until, since);
+CREATE INDEX documents_by_until ON documents (stream, until, since, sequence);
+CREATE INDEX documents_by_collection ON documents (stream, collection, until, since, sequence);
 
 CREATE TABLE chunks (
 	stream   INTEGER NOT NULL,
@@ -116,6 +122,30 @@ CREATE TABLE summaries (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX summaries_by_sequence ON summaries (stream, sequence);
 
+CREATE TABLE embedded (
+	stream     INTEGER NOT NULL,
+	sequence   INTEGER NOT NULL,
+	model      TEXT NOT NULL,
+	dimensions INTEGER NOT NULL,
+	texts      TEXT NOT NULL, -- digest of each, a JSON array
+	vectors    TEXT NOT NULL, -- digest of the blob that holds them
+	PRIMARY KEY (stream, sequence)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE observations (
+	stream   INTEGER NOT NULL,
+	sequence INTEGER NOT NULL,
+	until    INTEGER NOT NULL DEFAULT 0, -- when the name was observed again
+	time     INTEGER NOT NULL,
+	name     TEXT NOT NULL,
+	object   TEXT NOT NULL,
+	missing  INTEGER NOT NULL, -- 1: there was no such object; 0: there was
+	fields   TEXT NOT NULL,
+	PRIMARY KEY (stream, sequence)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX observations_by_until ON observations (stream, until, sequence);
+CREATE INDEX observations_by_name ON observations (stream, name) WHERE until = 0;
+
 CREATE TABLE commands (
 	stream       INTEGER NOT NULL,
 	key          TEXT NOT NULL,
@@ -131,7 +161,7 @@ CREATE TABLE commands (
 	issuedBy     TEXT NOT NULL,
 	PRIMARY KEY (stream, key, reopened)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX commands_by_until ON commands (stream, conversation, until, sequence);
+CREATE INDEX commands_by_until ON commands (conversation, stream, until, sequence);
 
 CREATE TABLE results (
 	stream       INTEGER NOT NULL,

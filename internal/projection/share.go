@@ -59,6 +59,8 @@ type course struct {
 	adopted map[int]bool
 	seen    []checkpoint
 	overdue map[int]bool
+
+	ahead *reading // nil: nothing is read ahead
 }
 
 // patrol looks for shards that nobody projects: that at two looks in turn were

@@ -18,17 +18,25 @@ var (
 	})
 	selectSummaries = portable(`SELECT sequence, time, conversation, collection, command, first, last, text FROM summaries
 		WHERE stream = $1 AND conversation = $4 AND collection = $5 AND sequence <= $2 ORDER BY sequence DESC LIMIT $3`)
+	selectObservations = portable(`SELECT o.sequence, o.time, o.name, o.object, o.missing, o.fields FROM (
+		SELECT sequence FROM (
+			SELECT * FROM (SELECT sequence FROM observations INDEXED BY observations_by_until
+				WHERE stream = $1 AND until = 0 AND sequence <= $2 ORDER BY sequence DESC LIMIT $3) AS lasting
+			UNION ALL SELECT sequence FROM observations INDEXED BY observations_by_until
+				WHERE stream = $1 AND until > $2 AND sequence + 0 <= $2) AS held
+		ORDER BY sequence DESC LIMIT $3) AS newest
+		CROSS JOIN observations o WHERE o.stream = $1 AND o.sequence = newest.sequence ORDER BY o.name`)
 	selectPending = pendingOf(`INDEXED BY commands_by_until WHERE stream = $1 AND conversation = $4`)
 )
 
 // documentsOf returns the statement that reads which documents hold, by an index
 // which goes on with until and since; see memoriesOf.
 func documentsOf(byIndex string) sqlText {
-	from := `SELECT sequence, since FROM documents ` + byIndex + ` AND `
-	return portable(`SELECT sequence FROM (
-		SELECT * FROM (` + from + `until = 0 AND since > 0 AND since <= $2 ORDER BY since DESC LIMIT $3) AS lasting
+	from := `SELECT since, sequence FROM documents ` + byIndex + ` AND `
+	return portable(`SELECT since, sequence FROM (
+		SELECT * FROM (` + from + `until = 0 AND since > 0 AND since <= $2 ORDER BY since DESC, sequence DESC LIMIT $3) AS lasting
 		UNION ALL ` + from + `until > $2 AND since > 0 AND since + 0 <= $2) AS held
-		ORDER BY since DESC LIMIT $3`)
+		ORDER BY since DESC, sequence DESC LIMIT $3`)
 }
 
 // chunksIn returns the statement that reads the chunks of some documents, by what
@@ -42,14 +50,18 @@ func chunksIn(documents sqlText) sqlText {
 
 // Chunks returns the chunks that the collections hold, in the order of collection,
 // document and index, from the newest Limit documents; without collections, of every one.
-// A document holds from where all of its parts are there.
+// A document holds from where the command that indexed it has ended, as do all others of that command.
 func (s *Store) Chunks(ctx context.Context, of Scope, collections ...string) ([]Chunk, error) {
 	return read(ctx, s, of, func(stream int64) ([]Chunk, error) {
 		documents, err := s.documents(ctx, stream, of, collections)
 		if err != nil || len(documents) == 0 {
 			return nil, err
 		}
-		list, err := json.Marshal(documents)
+		sequences := make([]int64, len(documents))
+		for i, d := range documents {
+			sequences[i] = d.sequence
+		}
+		list, err := json.Marshal(sequences)
 		if err != nil {
 			return nil, fmt.Errorf("name the documents: %w", err)
 		}
@@ -57,20 +69,30 @@ func (s *Store) Chunks(ctx context.Context, of Scope, collections ...string) ([]
 	})
 }
 
-// documents returns the sequences of the newest documents that the collections hold.
-func (s *Store) documents(ctx context.Context, stream int64, of Scope, collections []string) ([]int64, error) {
+// holding is a document that holds.
+type holding struct{ since, sequence int64 }
+
+func scanHolding(rows *sql.Rows) (h holding, err error) {
+	err = rows.Scan(&h.since, &h.sequence)
+	return h, err
+}
+
+// documents returns the newest documents that the collections hold.
+func (s *Store) documents(ctx context.Context, stream int64, of Scope, collections []string) ([]holding, error) {
 	if len(collections) == 0 {
-		return query(ctx, s, selectDocuments, scanOne[int64], stream, of.AsOf, of.Limit)
+		return query(ctx, s, selectDocuments, scanHolding, stream, of.AsOf, of.Limit)
 	}
-	var all []int64
+	var all []holding
 	for _, collection := range slices.Compact(slices.Sorted(slices.Values(collections))) {
-		some, err := query(ctx, s, selectDocumentsOfCollection, scanOne[int64], stream, of.AsOf, of.Limit, collection)
+		some, err := query(ctx, s, selectDocumentsOfCollection, scanHolding, stream, of.AsOf, of.Limit, collection)
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, some...)
 	}
-	slices.SortFunc(all, func(a, b int64) int { return cmp.Compare(b, a) })
+	slices.SortFunc(all, func(a, b holding) int {
+		return cmp.Or(cmp.Compare(b.since, a.since), cmp.Compare(b.sequence, a.sequence))
+	})
 	return all[:min(len(all), of.Limit)], nil
 }
 
@@ -97,6 +119,21 @@ func scanSummary(rows *sql.Rows) (m Summary, err error) {
 	err = rows.Scan(&m.Sequence, &at, &m.Conversation, &m.Collection, &m.Command, &m.From, &m.To, &m.Text)
 	m.Time = moment(at)
 	return m, err
+}
+
+// Observations returns what was observed, by name: of each name what was observed
+// last, and of the names those that were observed last.
+func (s *Store) Observations(ctx context.Context, of Scope) ([]Observation, error) {
+	return read(ctx, s, of, func(stream int64) ([]Observation, error) {
+		return query(ctx, s, selectObservations, scanObservation, stream, of.AsOf, of.Limit)
+	})
+}
+
+func scanObservation(rows *sql.Rows) (o Observation, err error) {
+	var at int64
+	err = rows.Scan(&o.Sequence, &at, &o.Name, &o.Object, &o.Missing, &o.Fields)
+	o.Time = moment(at)
+	return o, err
 }
 
 // pendingOf returns the statement that reads open commands, by an index which goes

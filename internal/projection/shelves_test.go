@@ -21,35 +21,35 @@ func part(collection, document string, number, of int, texts ...string) agent.Do
 	return e
 }
 
-func TestADocumentHoldsWhenAllOfItIsThere(t *testing.T) {
+// All documents of a command come to hold with its end, and so does what they replace cease to.
+func TestTheDocumentsOfACommandHoldTogether(t *testing.T) {
 	onEachStore(t, func(t *testing.T, at location) {
-		log := newLog()
-		first := log.add(stream, "1", part("rules", "visa.md", 1, 1, "old"))
-		changed := log.add(stream, "2", part("rules", "visa.md", 1, 2, "new, one", "new, two"), part("rules", "visa.md", 2, 2, "new, three"))
-		added := log.add(stream, "3", part("rules", "bags.md", 1, 1, "one bag"), part("menus", "lunch.md", 1, 1, "soup"))
-		empty := log.add(stream, "4", part("rules", "visa.md", 1, 1))
+		log, done := newLog(), agent.CommandSucceeded{}
+		first := log.add(stream, "1", part("rules", "visa.md", 1, 1, "old"), done)
+		changed := log.add(stream, "2", part("rules", "visa.md", 1, 2, "new, one", "new, two"), part("rules", "visa.md", 2, 2, "new, three"),
+			agent.TextsEmbedded{Model: "m"}, done)
+		added := log.add(stream, "3", part("rules", "bags.md", 1, 1, "one bag"), part("menus", "lunch.md", 1, 1, "soup"), agent.AttemptSucceeded{}, done)
+		empty := log.add(stream, "4", part("rules", "visa.md", 1, 1), done)
 		removed := log.add(stream, "5", agent.DocumentsRemoved{Collection: "rules", Documents: []string{"bags.md", "unknown.md"}})
+		log.add(stream, "6", done)
 		file := at(t)
 		s := open(t, file, log, Options{Batch: int(changed) - 1})
 		if _, err := s.advance(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := s.Chunks(t.Context(), Scope{Stream: stream, AsOf: changed - 1, Limit: 9}); len(got) != 1 || got[0].Text != "old" || err != nil {
-			t.Errorf("before the last part is projected: %v, %v", got, err)
+			t.Errorf("before the end of the command is projected: %v, %v", got, err)
 		}
 		catchUp(t, s)
 
-		for _, c := range []struct {
-			name        string
-			asOf        int64
-			limit       int
-			collections []string
-			want        []string
-		}{
-			{"nothing is there before it is indexed", first - 1, 9, nil, nil},
+		tells(t, []telling{
+			{"nothing is there before its command has ended", first - 1, 9, nil, nil},
 			{"what was indexed is there", first, 9, nil, []string{"rules/visa.md 0 old"}},
-			{"between two parts of the new, the old is", changed - 1, 9, nil, []string{"rules/visa.md 0 old"}},
+			{"between two parts of the new, the old is", first + 1, 9, nil, []string{"rules/visa.md 0 old"}},
+			{"so it is until the end of the command", changed - 1, 9, nil, []string{"rules/visa.md 0 old"}},
 			{"all of the new, counted through, takes its place", changed, 9, []string{"rules"},
+				[]string{"rules/visa.md 0 new, one", "rules/visa.md 1 new, two", "rules/visa.md 2 new, three"}},
+			{"of two documents none is there before the other", added - 1, 9, []string{"menus", "rules"},
 				[]string{"rules/visa.md 0 new, one", "rules/visa.md 1 new, two", "rules/visa.md 2 new, three"}},
 			{"documents stand in the order of their names", added, 9, nil,
 				[]string{"menus/lunch.md 0 soup", "rules/bags.md 0 one bag", "rules/visa.md 0 new, one", "rules/visa.md 1 new, two", "rules/visa.md 2 new, three"}},
@@ -58,19 +58,8 @@ func TestADocumentHoldsWhenAllOfItIsThere(t *testing.T) {
 			{"a collection that is not there is empty", added, 9, []string{"none"}, nil},
 			{"a document without text takes the place of one that had some", empty, 9, []string{"rules"}, []string{"rules/bags.md 0 one bag"}},
 			{"what was removed is gone", removed, 9, nil, []string{"menus/lunch.md 0 soup"}},
-		} {
-			got, err := s.Chunks(t.Context(), Scope{Stream: stream, AsOf: c.asOf, Limit: c.limit}, c.collections...)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var told []string
-			for _, x := range got {
-				told = append(told, fmt.Sprintf("%s/%s %d %s", x.Collection, x.Document, x.Index, x.Text))
-			}
-			if diff := cmp.Diff(c.want, told); diff != "" {
-				t.Errorf("%s (-want +got)\n%s", c.name, diff)
-			}
-		}
+		}, func(c telling) ([]Chunk, error) { return s.Chunks(t.Context(), c.scope(), c.of...) },
+			func(x Chunk) string { return fmt.Sprintf("%s/%s %d %s", x.Collection, x.Document, x.Index, x.Text) })
 		got, err := s.Chunks(t.Context(), Scope{Stream: stream, AsOf: first, Limit: 1})
 		want := []Chunk{{
 			Sequence: 1, Time: epoch.Add(3 * time.Second), Collection: "rules", Document: "visa.md", Source: "inline", Digest: "d", Heading: "Rules", Text: "old",
@@ -90,13 +79,7 @@ func TestMemoriesEndWhenTheyAreSupersededOrExpire(t *testing.T) {
 		log.add(stream, "4", agent.MemorySaved{ID: "home-3", Kind: "fact", Content: "lives in Bern", Supersedes: "home-2", Importance: 9, SaidBy: "ada"})
 		log.add(stream, "5", agent.AgentDeleted{})
 		s := projected(t, at, log)
-		for _, c := range []struct {
-			name  string
-			asOf  int64
-			limit int
-			kinds []string
-			want  []string
-		}{
+		tellsMemories(t, s, []telling{
 			{"the first holds", 1, 9, nil, []string{"lives in Zurich"}},
 			{"the second takes its place", 2, 9, nil, []string{"lives in Basel"}},
 			{"what expires holds", 3, 9, nil, []string{"in Lisbon this week", "lives in Basel"}},
@@ -105,19 +88,7 @@ func TestMemoriesEndWhenTheyAreSupersededOrExpire(t *testing.T) {
 			{"nor in its kind", 5, 9, []string{"plan"}, nil},
 			{"it takes no room from what holds", 5, 1, []string{"plan", "fact"}, []string{"lives in Bern"}},
 			{"what was superseded still held before", 3, 9, []string{"fact"}, []string{"lives in Basel"}},
-		} {
-			got, err := s.Memories(t.Context(), Scope{Stream: stream, AsOf: c.asOf, Limit: c.limit}, c.kinds...)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var contents []string
-			for _, m := range got {
-				contents = append(contents, m.Content)
-			}
-			if diff := cmp.Diff(c.want, contents); diff != "" {
-				t.Errorf("%s (-want +got)\n%s", c.name, diff)
-			}
-		}
+		})
 		got, err := s.Memories(t.Context(), Scope{Stream: stream, AsOf: 4, Limit: 9})
 		want := []Memory{
 			{Sequence: 4, Time: epoch.Add(12 * time.Second), ID: "home-3", Kind: "fact", Content: "lives in Bern", Importance: 9, SaidBy: "ada"},
@@ -146,37 +117,20 @@ func TestACommandIsPendingUntilItEnds(t *testing.T) {
 		done := log.add(stream, "c", agent.CommandSucceeded{})
 		end := log.add(stream, "q", agent.CommandCancelled{})
 		s := projected(t, at, log)
-		for _, c := range []struct {
-			name         string
-			asOf         int64
-			limit        int
-			conversation string
-			want         []string
-		}{
-			{"what was accepted is pending", 1, 9, "ada", []string{"ask"}},
-			{"what others asked is theirs", answered, 9, "ada", []string{"summary", "book-1", "ask"}},
-			{"what nobody asked is everybody's", answered, 9, "eve", []string{"summary"}},
-			{"the newest come first", answered, 2, "ada", []string{"summary", "book-1"}},
-			{"an answer does not end a command", answered, 9, "", []string{"summary"}},
-			{"a lost outcome does", lost, 9, "ada", []string{"summary", "ask"}},
-			{"and what follows from it", lost + 1, 9, "ada", []string{"summary"}},
-			{"what runs again is pending, at its old place", again, 9, "ada", []string{"summary", "book-1"}},
-			{"a reopened ask is pending", reopened, 9, "ada", []string{"summary", "book-1", "ask"}},
-			{"until it ends again", done, 9, "ada", []string{"summary", "ask"}},
-			{"by whatever end", end, 9, "ada", []string{"summary"}},
-		} {
-			got, err := s.Pending(t.Context(), Scope{Stream: stream, AsOf: c.asOf, Limit: c.limit}, c.conversation)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var names []string
-			for _, p := range got {
-				names = append(names, p.Command)
-			}
-			if diff := cmp.Diff(c.want, names); diff != "" {
-				t.Errorf("%s (-want +got)\n%s", c.name, diff)
-			}
-		}
+		tells(t, []telling{
+			{"what was accepted is pending", 1, 9, []string{"ada"}, []string{"ask"}},
+			{"what others asked is theirs", answered, 9, []string{"ada"}, []string{"summary", "book-1", "ask"}},
+			{"what nobody asked is everybody's", answered, 9, []string{"eve"}, []string{"summary"}},
+			{"the newest come first", answered, 2, []string{"ada"}, []string{"summary", "book-1"}},
+			{"an answer does not end a command", answered, 9, []string{""}, []string{"summary"}},
+			{"a lost outcome does", lost, 9, []string{"ada"}, []string{"summary", "ask"}},
+			{"and what follows from it", lost + 1, 9, []string{"ada"}, []string{"summary"}},
+			{"what runs again is pending, at its old place", again, 9, []string{"ada"}, []string{"summary", "book-1"}},
+			{"a reopened ask is pending", reopened, 9, []string{"ada"}, []string{"summary", "book-1", "ask"}},
+			{"until it ends again", done, 9, []string{"ada"}, []string{"summary", "ask"}},
+			{"by whatever end", end, 9, []string{"ada"}, []string{"summary"}},
+		}, func(c telling) ([]Pending, error) { return s.Pending(t.Context(), c.scope(), c.of[0]) },
+			func(p Pending) string { return p.Command })
 		for _, asOf := range []int64{issued, reopened} {
 			got, err := s.Pending(t.Context(), Scope{Stream: stream, AsOf: asOf, Limit: 9}, "ada")
 			if err != nil {
@@ -232,6 +186,7 @@ func TestPassagesTellWhatBeganAndCeasedToHold(t *testing.T) {
 		log.add(stream, "2", agent.OutcomeLost{})
 		log.add(stream, "4", agent.MemoryForgotten{ID: "m1"})
 		log.add(stream, "2", agent.CommandReopened{})
+		log.add(stream, "3", agent.CommandSucceeded{})
 		end := log.add(stream, "2", agent.ResponseGiven{Conversation: "ada", Text: "booked"})
 		s := projected(t, at, log)
 
@@ -241,9 +196,9 @@ func TestPassagesTellWhatBeganAndCeasedToHold(t *testing.T) {
 		}
 		question := Passage{Shelf: Turns, Sequence: 2, Since: 4, Time: epoch.Add(6 * time.Second), Text: "book it", Name: "2", Within: "ada", Speaker: "ada", Source: "user"}
 		again := question
-		again.Since = 7
-		answer := Passage{Shelf: Turns, Sequence: 7, Since: 7, Time: epoch.Add(21 * time.Second), Text: "booked", Name: "2", Within: "ada", Speaker: "agent", Source: "agent"}
-		one := Passage{Shelf: Documents, Sequence: 3, Since: 3, Time: epoch.Add(9 * time.Second), Text: "one", Name: "visa.md", Within: "rules", Speaker: "Rules", Source: "inline"}
+		again.Since = 8
+		answer := Passage{Shelf: Turns, Sequence: 8, Since: 8, Time: epoch.Add(24 * time.Second), Text: "booked", Name: "2", Within: "ada", Speaker: "agent", Source: "agent"}
+		one := Passage{Shelf: Documents, Sequence: 3, Since: 7, Time: epoch.Add(9 * time.Second), Text: "one", Name: "visa.md", Within: "rules", Speaker: "Rules", Source: "inline"}
 		two := one
 		two.Index, two.Text = 1, "two"
 		until := func(p Passage, sequence int64) Passage {
@@ -257,9 +212,10 @@ func TestPassagesTellWhatBeganAndCeasedToHold(t *testing.T) {
 		}{
 			{"at first there is nothing", 0, 0, nil},
 			{"a memory holds at once, a question not yet", 0, 2, []Passage{memory}},
-			{"what ends later has no end yet", 0, 4, []Passage{memory, question, one, two}},
+			{"what ends later has no end yet", 0, 4, []Passage{memory, question}},
 			{"what neither began nor ceased is left out", 4, 6, []Passage{until(memory, 5), until(question, 6)}},
 			{"what began and ceased is told once", 3, 6, []Passage{until(memory, 5), until(question, 6)}},
+			{"a document is there when its command has ended", 6, 7, []Passage{one, two}},
 			{"a turn that came again is there twice", 0, end, []Passage{until(memory, 5), until(question, 6), again, one, two, answer}},
 			{"in which nothing happened", 4, 4, nil},
 		} {
@@ -302,10 +258,7 @@ func TestTheTimeOfASequenceIsThatOfItsRecord(t *testing.T) {
 
 func TestNoReadTellsMoreThanIsProjected(t *testing.T) {
 	onEachStore(t, func(t *testing.T, at location) {
-		log := newLog()
-		log.add(stream, "1", agent.MemorySaved{ID: "m1"})
-		s := projected(t, at, log)
-		log.add(stream, "2", agent.MemorySaved{ID: "m2"})
+		s := oneBehind(t, at)
 		refused := 0
 		for what := range reads(s, Scope{Stream: stream, AsOf: 2, Limit: 1}, func(err error) {
 			if f := fault.Of(err); err != nil && (f.Kind != fault.Wait || f.Reason != "ProjectionBehind") {

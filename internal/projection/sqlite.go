@@ -6,11 +6,19 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"sync"
 )
 
+// writerCache is how much of a file a connection that writes keeps in memory, in
+// KiB: SQLite's own measure, 2 MB, is too little for the indexes of a long stream,
+// whose keys come in no order.
+const writerCache = "cache_size(-32768)"
+
 // file is a SQLite file: one connection that writes, some that read.
 type file struct {
+	path        string
+	writing     sync.Mutex // held through a transaction
 	write, read *sql.DB
 	writer      *fileWriter
 	reading     *prepared
@@ -21,7 +29,7 @@ func openFile(ctx context.Context, path string, readers int) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &file{}
+	f := &file{path: path}
 	if err := f.connect(ctx, path, readers, fresh); err != nil {
 		_ = f.close() // what went wrong first is what matters
 		return nil, err
@@ -32,7 +40,7 @@ func openFile(ctx context.Context, path string, readers int) (*file, error) {
 func (f *file) connect(ctx context.Context, path string, readers int, fresh bool) (err error) {
 	// WAL with synchronous NORMAL syncs at checkpoints alone. OFF would save
 	// little more, and a power cut could leave a file that looks sound and is not.
-	if f.write, err = sql.Open("sqlite", dsn(path, "busy_timeout(5000)", "synchronous(NORMAL)", "wal_autocheckpoint(4000)")); err != nil {
+	if f.write, err = sql.Open("sqlite", dsn(path, "busy_timeout(5000)", "synchronous(NORMAL)", "wal_autocheckpoint(4000)", writerCache)); err != nil {
 		return err
 	}
 	conn, err := f.write.Conn(ctx)
@@ -58,6 +66,8 @@ func (f *file) connect(ctx context.Context, path string, readers int, fresh bool
 }
 
 func (f *file) transact(work func(tx transaction) error) error {
+	f.writing.Lock()
+	defer f.writing.Unlock()
 	if _, err := f.writer.execute(begin); err != nil {
 		return err
 	}
@@ -70,6 +80,26 @@ func (f *file) transact(work func(tx transaction) error) error {
 	}
 	return err
 }
+
+func (f *file) transactLong(work func(tx transaction) error) error { return f.transact(work) }
+
+func (f *file) snapshot(ctx context.Context, work func(tx transaction) error) error {
+	conn, err := f.read.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	reader := &fileWriter{conn: conn, statements: newPrepared(conn)}
+	defer func() { _ = reader.close() }() // back to those that read
+	if _, err := reader.execute(beginToRead); err != nil {
+		return err
+	}
+	err = work(reader)
+	_, ended := reader.execute(rollback) // it has written nothing
+	return errors.Join(err, ended)
+}
+
+// scratch is beside the file: there is room where it may grow.
+func (f *file) scratch() string { return filepath.Dir(f.path) }
 
 // found needs no lock but the transaction's own. The file's mark says that all
 // that is in it is ours.
@@ -106,6 +136,7 @@ func (f *file) close() error {
 }
 
 var (
+	beginToRead    = sqlText{sqlite: "BEGIN", postgres: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"}
 	begin          = sqlText{sqlite: "BEGIN IMMEDIATE", postgres: "BEGIN"}
 	commit         = portable("COMMIT")
 	rollback       = portable("ROLLBACK")
@@ -114,7 +145,8 @@ var (
 	selectHeads    = sqlText{sqlite: `SELECT ` + headColumns + ` WHERE s.name IN (SELECT value FROM json_each($1))`}
 )
 
-// fileWriter is the connection that writes, which is its own transaction.
+// fileWriter is a connection that is its own transaction: the one that writes, or
+// one that looks at a snapshot.
 type fileWriter struct {
 	conn       *sql.Conn
 	statements *prepared

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/edict-dev/edict/internal/fault"
 )
 
 // Store is the projected tables. Its methods may be called from any goroutine.
@@ -19,8 +21,9 @@ type Store struct {
 	rebuilt     string
 	patrolEvery time.Duration
 
-	following sync.Mutex // held by Follow; guards course
-	course    course
+	following  sync.Mutex // held by Follow; guards course
+	course     course
+	rebuilding sync.Mutex // held by Rebuild
 
 	closing sync.Once
 	closed  chan struct{}
@@ -33,10 +36,11 @@ type Store struct {
 // Tables of another schema version, of another journal (or of a journal that was
 // restored to an earlier state), or in which a stream stopped at an event that
 // can be read by now, are dropped and made anew; Follow then begins at the
-// journal's beginning. In PostgreSQL this is so for whoever comes with another
-// version, newer or older: processes of the other version project nothing more,
-// and read nothing that the new tables do not hold. Of several processes that
-// start together one makes the tables.
+// journal's beginning. In PostgreSQL this is so for whoever comes with a newer
+// version: processes of the older one project nothing more, and read nothing that
+// the new tables do not hold. One of the older version that comes later is told so,
+// as a fault of kind Invalid: it would drop what the others work with. Of several
+// processes that start together one makes the tables.
 //
 // A file or a schema that is no projection is left alone: that is a fault of kind
 // Invalid.
@@ -156,6 +160,10 @@ func (s *Store) stale(ctx context.Context, tx transaction, names []string) (stri
 		}
 		version = slices.Max(append(versions, 0))
 	}
+	if version > schemaVersion && s.db.shared() {
+		return "", fault.NewInvalid("ProjectionNewer",
+			"the tables are of version %d, which a newer Edict keeps, and this one keeps version %d; run the newer one or, to go back, stop it and DROP SCHEMA projection CASCADE: the tables are then made anew from the journal", version, schemaVersion)
+	}
 	if version != schemaVersion {
 		return fmt.Sprintf("its schema is of version %d, and this version of Edict writes version %d", version, schemaVersion), nil
 	}
@@ -194,7 +202,7 @@ func (s *Store) readable(ctx context.Context, stream string, next int64) (bool, 
 	return err == nil, nil
 }
 
-// Close ends Follow and every wait, after the batch under way, and closes the
+// Close ends Follow, Rebuild and every wait, after the batch under way, and closes the
 // file or the connections. Reads that are under way fail. Closing again does nothing.
 func (s *Store) Close() error {
 	var err error
@@ -202,6 +210,9 @@ func (s *Store) Close() error {
 		close(s.closed)
 		s.following.Lock()
 		defer s.following.Unlock()
+		s.course.rest()
+		s.rebuilding.Lock()
+		defer s.rebuilding.Unlock()
 		err = s.db.close()
 	})
 	return err

@@ -46,6 +46,16 @@ func projected(t testing.TB, at location, log Log) *Store {
 	return s
 }
 
+// oneBehind returns a store that has seen the first of two memories that are in the journal.
+func oneBehind(t testing.TB, at location) *Store {
+	t.Helper()
+	log := newLog()
+	log.add(stream, "1", agent.MemorySaved{ID: "m1"})
+	s := projected(t, at, log)
+	log.add(stream, "2", agent.MemorySaved{ID: "m2"})
+	return s
+}
+
 func catchUp(t testing.TB, s *Store) {
 	t.Helper()
 	for {
@@ -70,27 +80,12 @@ func TestConversationsAreApartAndInOrder(t *testing.T) {
 		end := log.add(stream, "a2", agent.CommandFailed{Reason: "StepLimitReached", Message: "no response"})
 		s := projected(t, at, log)
 
-		for _, c := range []struct {
-			name string
-			asOf int64
-			want []string
-		}{
-			{"before the first ask has ended, there is no past", first - 1, nil},
-			{"a message that waits for its turn is not past", first, []string{"two", "one"}},
-			{"an ask that failed leaves its message, after what ended before it", end, []string{"waits for its turn", "two", "one"}},
-		} {
-			got, err := s.Messages(t.Context(), Scope{Stream: stream, AsOf: c.asOf, Limit: 9}, "ada")
-			if err != nil {
-				t.Fatal(err)
-			}
-			var texts []string
-			for _, m := range got {
-				texts = append(texts, m.Text)
-			}
-			if diff := cmp.Diff(c.want, texts); diff != "" {
-				t.Errorf("%s (-want +got)\n%s", c.name, diff)
-			}
-		}
+		ada := []string{"ada"}
+		tellsMessages(t, s, []telling{
+			{"before the first ask has ended, there is no past", first - 1, 9, ada, nil},
+			{"a message that waits for its turn is not past", first, 9, ada, []string{"two", "one"}},
+			{"an ask that failed leaves its message, after what ended before it", end, 9, ada, []string{"waits for its turn", "two", "one"}},
+		})
 		newest, err := s.Messages(t.Context(), Scope{Stream: stream, AsOf: end, Limit: 1}, "ada")
 		if err != nil {
 			t.Fatal(err)
@@ -113,34 +108,16 @@ func TestMemoriesHoldFromSavedUntilForgotten(t *testing.T) {
 		log.add(stream, "6", agent.AgentDeleted{})
 		s := projected(t, at, log)
 
-		cases := []struct {
-			asOf  int64
-			limit int
-			kinds []string
-			want  []string
-		}{
-			{0, 9, nil, nil},
-			{1, 9, nil, []string{"window"}},
-			{2, 9, nil, []string{"lives in Zurich", "window"}},
-			{3, 9, nil, []string{"lives in Zurich"}},
-			{6, 9, nil, []string{"likes trains", "lives in Basel"}},
-			{6, 9, []string{"fact"}, []string{"lives in Basel"}},
-			{2, 9, []string{"preference", "fact", "fact"}, []string{"lives in Zurich", "window"}},
-			{6, 1, []string{"fact", "note"}, []string{"likes trains"}},
-		}
-		for _, c := range cases {
-			got, err := s.Memories(t.Context(), Scope{Stream: stream, AsOf: c.asOf, Limit: c.limit}, c.kinds...)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var contents []string
-			for _, m := range got {
-				contents = append(contents, m.Content)
-			}
-			if diff := cmp.Diff(c.want, contents); diff != "" {
-				t.Errorf("as of %d, kinds %v (-want +got)\n%s", c.asOf, c.kinds, diff)
-			}
-		}
+		tellsMemories(t, s, []telling{
+			{"at first there is none", 0, 9, nil, nil},
+			{"what was saved", 1, 9, nil, []string{"window"}},
+			{"the newest first", 2, 9, nil, []string{"lives in Zurich", "window"}},
+			{"without what was forgotten", 3, 9, nil, []string{"lives in Zurich"}},
+			{"an id that was saved again", 6, 9, nil, []string{"likes trains", "lives in Basel"}},
+			{"of a kind", 6, 9, []string{"fact"}, []string{"lives in Basel"}},
+			{"of kinds of which one is named twice", 2, 9, []string{"preference", "fact", "fact"}, []string{"lives in Zurich", "window"}},
+			{"the newest of some kinds", 6, 1, []string{"fact", "note"}, []string{"likes trains"}},
+		})
 	})
 }
 
@@ -214,31 +191,16 @@ func TestAReopenedAskIsNoTurnUntilItEndsAgain(t *testing.T) {
 		again := log.add(stream, "a1", agent.CommandReopened{Message: "settled"})
 		answered := log.add(stream, "a1", agent.ResponseGiven{Conversation: "ada", Text: "booked"}, agent.CommandSucceeded{})
 		s := projected(t, at, log)
-		for _, c := range []struct {
-			name string
-			asOf int64
-			want []string
-		}{
-			{"while it runs it is the question", lost - 1, nil},
-			{"when it ended it was a turn", lost, []string{"book it"}},
-			{"and stood before the next", second, []string{"still unknown", "and now?", "book it"}},
-			{"reopened it is the question again", reopened, []string{"still unknown", "and now?"}},
-			{"ended again it is the newest turn", failed, []string{"book it", "still unknown", "and now?"}},
-			{"reopened again it is the question again", again, []string{"still unknown", "and now?"}},
-			{"its response is a turn, after its question", answered, []string{"booked", "book it", "still unknown", "and now?"}},
-		} {
-			got, err := s.Messages(t.Context(), Scope{Stream: stream, AsOf: c.asOf, Limit: 9}, "ada")
-			if err != nil {
-				t.Fatal(err)
-			}
-			var texts []string
-			for _, m := range got {
-				texts = append(texts, m.Text)
-			}
-			if diff := cmp.Diff(c.want, texts); diff != "" {
-				t.Errorf("%s (-want +got)\n%s", c.name, diff)
-			}
-		}
+		ada := []string{"ada"}
+		tellsMessages(t, s, []telling{
+			{"while it runs it is the question", lost - 1, 9, ada, nil},
+			{"when it ended it was a turn", lost, 9, ada, []string{"book it"}},
+			{"and stood before the next", second, 9, ada, []string{"still unknown", "and now?", "book it"}},
+			{"reopened it is the question again", reopened, 9, ada, []string{"still unknown", "and now?"}},
+			{"ended again it is the newest turn", failed, 9, ada, []string{"book it", "still unknown", "and now?"}},
+			{"reopened again it is the question again", again, 9, ada, []string{"still unknown", "and now?"}},
+			{"its response is a turn, after its question", answered, 9, ada, []string{"booked", "book it", "still unknown", "and now?"}},
+		})
 	})
 }
 
@@ -261,10 +223,7 @@ func TestTextsAreKeptByteForByte(t *testing.T) {
 
 func TestAReadBeyondWhatIsProjectedIsRefused(t *testing.T) {
 	onEachStore(t, func(t *testing.T, at location) {
-		log := newLog()
-		log.add(stream, "1", agent.MemorySaved{ID: "m1"})
-		s := projected(t, at, log)
-		log.add(stream, "2", agent.MemorySaved{ID: "m2"})
+		s := oneBehind(t, at)
 		_, err := s.Memories(t.Context(), Scope{Stream: stream, AsOf: 2, Limit: 1})
 		if f := fault.Of(err); !fault.Is(err, fault.Wait) || f.Reason != "ProjectionBehind" || !strings.Contains(f.Message, "has seen 1, the journal holds 2") {
 			t.Errorf("got %v", err)

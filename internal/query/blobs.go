@@ -35,28 +35,35 @@ func (h *handler) blob(w http.ResponseWriter, r *http.Request) error {
 	if want.stream, err = h.agentStream(r, int(life)); err != nil {
 		return err
 	}
-	leave, err := enter(h.readers, "read the journal")
+	found, err := inPast(h, func() (namedText, error) { return h.namedText(r.Context(), want, digest) })
 	if err != nil {
 		return err
 	}
-	defer leave()
-	media, err := h.names(r.Context(), want, digest)
+	w.Header().Set("Content-Type", found.media)
+	_, _ = w.Write(found.text) // who hung up does not read it
+	return nil
+}
+
+type namedText struct {
+	media string
+	text  []byte
+}
+
+// namedText returns the text of that digest if an event of the stream names it.
+func (h *handler) namedText(ctx context.Context, want reading, digest string) (namedText, error) {
+	media, err := h.names(ctx, want, digest)
 	if err != nil {
-		return err
+		return namedText{}, err
 	}
-	text, err := h.Journal.Blob(r.Context(), digest)
-	if errors.Is(err, journal.ErrNoBlob) {
-		media = ""
-	} else if err != nil {
-		return fmt.Errorf("read blob %s: %w", digest, err)
-	}
-	if media == "" {
-		return &problem{Status: http.StatusNotFound, Reason: "NotFound",
+	text, err := h.Journal.Blob(ctx, digest)
+	if media == "" || errors.Is(err, journal.ErrNoBlob) {
+		return namedText{}, &problem{Status: http.StatusNotFound, Reason: "NotFound",
 			Detail: "No event of this agent names that digest, or its text is not kept.", Remedy: "Take the digest from a ContextBuilt or a DecisionMade of this agent's journal."}
 	}
-	w.Header().Set("Content-Type", media)
-	_, _ = w.Write(text) // who hung up does not read it
-	return nil
+	if err != nil {
+		return namedText{}, fmt.Errorf("read blob %s: %w", digest, err)
+	}
+	return namedText{media: media, text: text}, nil
 }
 
 // names returns what kind of text the stream's events name by that digest, empty for none.

@@ -28,6 +28,7 @@ type cache struct {
 type cacheKey struct {
 	definition string // its digest, which covers everything in it
 	stream     string
+	generation int64 // of the rows that it was built from; see projection.Store.Generation
 	sequence   int64
 	question   [sha256.Size]byte
 	tokens     int
@@ -55,10 +56,10 @@ func (c *cache) first(entry *cached) {
 
 func (c *cached) leave() { c.next.previous, c.previous.next = c.previous, c.next }
 
-func keyOf(r view.Request) cacheKey {
+func keyOf(r view.Request, generation int64) cacheKey {
 	conversation := sha256.Sum256([]byte(r.Question.Conversation)) // hashed first, so that no two questions read the same
 	return cacheKey{
-		definition: r.Definition.Digest(), stream: r.Stream, sequence: r.Sequence, tokens: r.MaxTokens,
+		definition: r.Definition.Digest(), stream: r.Stream, generation: generation, sequence: r.Sequence, tokens: r.MaxTokens,
 		question: sha256.Sum256(append(conversation[:], r.Question.Text...)),
 	}
 }
@@ -105,7 +106,11 @@ func (h *handler) build(ctx context.Context, r view.Request) (agent.Context, err
 		}
 		r.Sequence = seen
 	}
-	key := keyOf(r)
+	generation, err := h.Projection.Generation(ctx, r.Stream)
+	if err != nil {
+		return agent.Context{}, err
+	}
+	key := keyOf(r, generation)
 	if kept, ok := h.cache.get(key); ok {
 		return kept, nil
 	}

@@ -2,9 +2,11 @@ package query
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -146,5 +148,34 @@ func TestALongQuestionIsKeptByItsDigest(t *testing.T) {
 	}
 	if c.built.Load() != 1 {
 		t.Errorf("%d were built", c.built.Load())
+	}
+}
+
+// A context that was kept goes with the rows that it was built from.
+func TestWhatIsKeptIsNotServedOnceItsRowsWereMadeAnew(t *testing.T) {
+	h, c := newCountedHouse(t, 2, Options{})
+	const path = "/contextviews/concierge/context"
+	right := h.get(path)
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(h.dir, "projection.db")+"?_pragma=busy_timeout(5000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	if _, err := db.ExecContext(t.Context(), `DELETE FROM memories`); err != nil {
+		t.Fatal(err)
+	}
+	wrong := h.get(path + "?maxTokens=1999") // not kept before
+	if wrong.body == right.body {
+		t.Fatal("nothing is wrong")
+	}
+	if made, err := h.projection.Rebuild(t.Context(), streamName); err != nil || !made.Changed() {
+		t.Fatal(made, err)
+	}
+	before := c.built.Load()
+	if got := h.get(path + "?maxTokens=1999"); got.body != right.body || c.built.Load() != before+1 {
+		t.Errorf("%d more were built, and it shows %s", c.built.Load()-before, got.body)
+	}
+	if got := h.get(path+"?maxTokens=1999", "If-None-Match", wrong.Header.Get("ETag")); got.StatusCode != http.StatusOK || got.body != right.body {
+		t.Errorf("who has the wrong one gets %d %s", got.StatusCode, got.body)
 	}
 }

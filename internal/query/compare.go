@@ -111,19 +111,15 @@ func (h *handler) compare(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	leave, err := enter(h.readers, "read the journal")
-	if err != nil {
-		return err
-	}
-	defer leave()
-	questions, err := h.asked(r.Context(), stream, name, int(limit))
-	if err != nil {
-		return err
-	}
-	for i := range questions {
-		if err := h.compareOne(r.Context(), stream, current, candidate, &questions[i]); err != nil {
-			return err
+	questions, err := inPast(h, func() ([]contrast, error) {
+		questions, err := h.asked(r.Context(), stream, name, int(limit))
+		for i := 0; err == nil && i < len(questions); i++ {
+			err = h.compareOne(r.Context(), stream, current, candidate, &questions[i])
 		}
+		return questions, err
+	})
+	if err != nil {
+		return err
 	}
 	return writeJSON(w, comparisons{View: name, Stream: stream, Current: current.Digest(), Candidate: candidate.Digest(),
 		Summary: sum(questions), Questions: questions})

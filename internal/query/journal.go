@@ -169,6 +169,18 @@ func enter(places chan struct{}, what string) (leave func(), err error) {
 	}
 }
 
+// inPast does what reads a journal's past when there is a place for it. The answer is written after that: a reader who is
+// slow to take it keeps nobody from reading.
+func inPast[T any](h *handler, read func() (T, error)) (T, error) {
+	leave, err := enter(h.readers, "read the journal")
+	if err != nil {
+		var none T
+		return none, err
+	}
+	defer leave()
+	return read()
+}
+
 // stream is an answer that is written bit by bit.
 type stream struct {
 	w       http.ResponseWriter

@@ -62,26 +62,29 @@ func (h *handler) pastContexts(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	leave, err := enter(h.readers, "read the journal")
+	answer, err := inPast(h, func() (pastContexts, error) { return h.toldOf(r, stream, verify) })
 	if err != nil {
 		return err
-	}
-	defer leave()
-	records, err := h.command(r.Context(), stream, r.PathValue("command"))
-	if err != nil {
-		return err
-	}
-	answer := told(stream, records)
-	namespace, name := r.PathValue("namespace"), r.PathValue("name")
-	for i := range answer.Contexts {
-		if !verify {
-			break
-		}
-		if err := h.rebuild(r.Context(), namespace, name, &answer, i); err != nil {
-			return err
-		}
 	}
 	return writeJSON(w, answer)
+}
+
+// toldOf returns what the command of the path knew, verified if that is wanted.
+func (h *handler) toldOf(r *http.Request, stream string, verify bool) (pastContexts, error) {
+	records, err := h.command(r.Context(), stream, r.PathValue("command"))
+	if err != nil {
+		return pastContexts{}, err
+	}
+	answer := told(stream, records)
+	if !verify {
+		return answer, nil
+	}
+	for i := range answer.Contexts {
+		if err := h.rebuild(r.Context(), r.PathValue("namespace"), r.PathValue("name"), &answer, i); err != nil {
+			return pastContexts{}, err
+		}
+	}
+	return answer, nil
 }
 
 // command returns the records about the command of that idempotency key or, if

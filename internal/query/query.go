@@ -67,6 +67,7 @@ type Contexts interface {
 type Projection interface {
 	Head(ctx context.Context, stream string) (int64, error)
 	WaitFor(ctx context.Context, stream string, min int64) error
+	Generation(ctx context.Context, stream string) (int64, error)
 }
 
 // Journal is the reading half of a journal.
@@ -166,11 +167,15 @@ func answer(e endpoint) http.Handler {
 	})
 }
 
-// bounded gives an endpoint that does not stream a time to answer in.
+// bounded gives an endpoint that does not stream a time to answer in, and the
+// reader as long to send what it asks for, and again to take the answer.
 func (h *handler) bounded(e endpoint) http.Handler {
 	return answer(func(w http.ResponseWriter, r *http.Request) error {
 		ctx, cancel := context.WithTimeout(r.Context(), h.options.Timeout)
 		defer cancel()
+		control, now := http.NewResponseController(w), time.Now() // connections know no other clock
+		_ = control.SetReadDeadline(now.Add(h.options.Timeout))   // where it cannot be set there is no connection to guard
+		_ = control.SetWriteDeadline(now.Add(2 * h.options.Timeout))
 		return e(w, r.WithContext(ctx))
 	})
 }

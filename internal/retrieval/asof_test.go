@@ -15,32 +15,92 @@ import (
 func TestAMomentTellsWhatAnIndexOfItsItemsAloneTells(t *testing.T) {
 	config := everything
 	config.Gap = 36 * time.Hour
+	for name, config := range map[string]Config{"with neighbours": config, "each alone": Alone()} {
+		t.Run(name, func(t *testing.T) { rapid.Check(t, func(t *rapid.T) { tellsAsOf(t, config) }) })
+	}
+}
+
+func tellsAsOf(t *rapid.T, config Config) {
+	x := New(nil, config)
+	var items []Item
+	t.Repeat(map[string]func(*rapid.T){
+		"add": func(t *rapid.T) {
+			item := anyLivingItem().Draw(t, "item")
+			items = append(items, item)
+			if n := x.Add(item); n != len(items)-1 {
+				t.Fatalf("item %d is numbered %d", len(items)-1, n)
+			}
+		},
+		"end": func(t *rapid.T) {
+			if len(items) == 0 {
+				t.Skip("nothing to end")
+			}
+			i := rapid.IntRange(0, len(items)-1).Draw(t, "item")
+			items[i].Until = rapid.Int64Range(1, 8).Draw(t, "until")
+			x.End(i, items[i].Until)
+		},
+		"": func(t *rapid.T) {
+			m := Moment{
+				AsOf:   rapid.Int64Range(0, 8).Draw(t, "as of"),
+				Now:    wednesday.AddDate(0, 0, rapid.IntRange(-3, 3).Draw(t, "day")),
+				Within: rapid.SampledFrom([][]string{nil, {"a"}, {"b", "a", "b"}, {"c"}}).Draw(t, "within"),
+			}
+			compare(t, x, items, m, Question{Text: anyText().Draw(t, "question")})
+		},
+	})
+}
+
+// TestAnIndexIsAskedAsItGrows adds and ends items as a journal tells of them, in the order of their sequences, and asks in
+// between as of sequences near the last. Each snapshot is asked again when the index has grown further.
+func TestAnIndexIsAskedAsItGrows(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		x := New(nil, config)
+		x := New(nil, Alone())
 		var items []Item
+		sequence := int64(0)
+		type answer struct {
+			of   *Snapshot
+			hits [2][]Hit
+		}
+		var given []answer
+		question := Question{Text: anyText().Draw(t, "question")}
+		rank := func(s *Snapshot) [2][]Hit {
+			return [2][]Hit{Lexical{s}.Rank(question, 3), Recency{s}.Rank(question, 3)}
+		}
 		t.Repeat(map[string]func(*rapid.T){
 			"add": func(t *rapid.T) {
+				sequence += rapid.Int64Range(0, 2).Draw(t, "later")
 				item := anyLivingItem().Draw(t, "item")
-				items = append(items, item)
-				if n := x.Add(item); n != len(items)-1 {
-					t.Fatalf("item %d is numbered %d", len(items)-1, n)
+				item.Since, item.Until = sequence, 0
+				if rapid.Bool().Draw(t, "for good") {
+					item.Expires = time.Time{}
 				}
+				items = append(items, item)
+				x.Add(item)
 			},
 			"end": func(t *rapid.T) {
-				if len(items) == 0 {
+				i := rapid.IntRange(0, len(items)).Draw(t, "item")
+				if i == len(items) || items[i].Until != 0 {
 					t.Skip("nothing to end")
 				}
-				i := rapid.IntRange(0, len(items)-1).Draw(t, "item")
-				items[i].Until = rapid.Int64Range(1, 8).Draw(t, "until")
+				sequence += rapid.Int64Range(0, 2).Draw(t, "later")
+				items[i].Until = max(sequence, 1)
 				x.End(i, items[i].Until)
 			},
 			"": func(t *rapid.T) {
 				m := Moment{
-					AsOf:   rapid.Int64Range(0, 8).Draw(t, "as of"),
-					Now:    wednesday.AddDate(0, 0, rapid.IntRange(-3, 3).Draw(t, "day")),
-					Within: rapid.SampledFrom([][]string{nil, {"a"}, {"b", "a", "b"}, {"c"}}).Draw(t, "within"),
+					AsOf:   max(0, sequence+rapid.Int64Range(-2, 1).Draw(t, "as of")),
+					Now:    wednesday.AddDate(0, 0, rapid.SampledFrom([]int{0, 0, 0, -1, 1}).Draw(t, "day")),
+					Within: rapid.SampledFrom([][]string{nil, nil, {"a"}}).Draw(t, "within"),
 				}
-				compare(t, x, items, m, Question{Text: anyText().Draw(t, "question")})
+				compare(t, x, items, m, question)
+				if s := x.At(m); m.AsOf < sequence { // of which nothing new can come
+					given = append(given, answer{s, rank(s)})
+				}
+				for _, a := range given {
+					if diff := cmp.Diff(a.hits, rank(a.of)); diff != "" {
+						t.Fatalf("a snapshot as of %d tells something else when the index is as of %d (-before +after):\n%s", a.of.asOf, sequence, diff)
+					}
+				}
 			},
 		})
 	})

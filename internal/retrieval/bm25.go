@@ -19,37 +19,55 @@ func frequency(count, level float64) float64 {
 	return count * (saturation + 1) / (count + float64(saturation*level))
 }
 
-// leveled says of each text, given the lengths of all of them, how many times as often as one of mean length it has to
-// say a term.
-func leveled(lengths []int32) []float64 {
-	sum := int64(0)
+// levels say of each text how many times as often as one of mean length it has to say a term.
+type levels struct {
+	lengths []int32
+	sum     int64
+	share   float64 // of a level, that a unit of length adds
+}
+
+func leveled(lengths []int32) levels {
+	l := levels{lengths: lengths}
 	for _, length := range lengths {
-		sum += int64(length)
+		l.sum += int64(length)
 	}
-	levels := make([]float64, len(lengths))
-	if sum == 0 {
-		for i := range levels {
-			levels[i] = 1
-		}
-		return levels
+	l.spread()
+	return l
+}
+
+func (l *levels) spread() {
+	l.share = 0
+	if l.sum > 0 {
+		l.share = leveling * float64(len(l.lengths)) / float64(l.sum)
 	}
-	share := leveling * float64(len(lengths)) / float64(sum)
-	for i, length := range lengths {
-		levels[i] = 1 - leveling + float64(float64(length)*share)
+}
+
+func (l *levels) of(text int32) float64 {
+	if l.sum == 0 {
+		return 1
 	}
-	return levels
+	return 1 - leveling + float64(float64(l.lengths[text])*l.share)
 }
 
 // sessionShare is what a session tells of each of its items: as much as the farthest neighbour that is read, three steps
 // away, adds to a count.
 const sessionShare = 1.0 / 8
 
-// score returns the BM25 of every item that holds, by place. Where neighbours are read, a text is the item's window: the
-// counts and lengths of its items, weighted and added before they saturate. That is how BM25F weighs the fields of one
-// document (Robertson, Zaragoza, Taylor, "Simple BM25 extension to multiple weighted fields", CIKM 2004); to add the
-// scores of neighbours instead would count a term that both have twice.
+// score returns the BM25 of every item that holds, by place; give them back with release. Where neighbours are read, a
+// text is the item's window: the counts and lengths of its items, weighted and added before they saturate. That is how
+// BM25F weighs the fields of one document (Robertson, Zaragoza, Taylor, "Simple BM25 extension to multiple weighted
+// fields", CIKM 2004); to add the scores of neighbours instead would count a term that both have twice.
 func (s *Snapshot) score(terms []weighted, periods []Period) []float64 {
-	scores := make([]float64, len(s.order))
+	scores := s.index.zeros(len(s.order))
+	if s.index.alone() {
+		s.scoreAlone(scores, terms, periods)
+		return scores
+	}
+	s.scoreWindows(scores, terms, periods)
+	return scores
+}
+
+func (s *Snapshot) scoreWindows(scores []float64, terms []weighted, periods []Period) {
 	windows := newTally(s.windows, whole(s.index.config))
 	for _, w := range terms {
 		s.read(windows, s.index.texts[w.term])
@@ -67,8 +85,60 @@ func (s *Snapshot) score(terms []weighted, periods []Period) []float64 {
 	if s.index.config.Sessions {
 		s.addSessions(scores, terms)
 	}
-	return scores
 }
+
+// scoreAlone is what scoreWindows comes to where an item is a text by itself: the same sums in the same order, for which no
+// counts have to be kept.
+func (s *Snapshot) scoreAlone(scores []float64, terms []weighted, periods []Period) {
+	for _, w := range terms {
+		s.collectAlone(scores, together(s.index.texts[w.term], s.index.names[w.term]), w.weight)
+	}
+	for _, p := range periods {
+		s.collectAlone(scores, s.during(p), 1)
+	}
+}
+
+func (s *Snapshot) collectAlone(scores []float64, list []posting, weight float64) {
+	weight *= idf(s.holding(list), len(s.order))
+	for _, p := range list {
+		if place := s.place(p.item); place != nowhere {
+			scores[place] += float64(weight * frequency(float64(p.count), s.windows.of(place)))
+		}
+	}
+}
+
+// together adds up the counts of two lists.
+func together(a, b []posting) []posting {
+	if len(b) == 0 {
+		return a
+	}
+	sum := make([]posting, 0, len(a)+len(b))
+	for len(a) > 0 && len(b) > 0 {
+		switch {
+		case a[0].item < b[0].item:
+			sum, a = append(sum, a[0]), a[1:]
+		case a[0].item > b[0].item:
+			sum, b = append(sum, b[0]), b[1:]
+		default:
+			sum = append(sum, posting{item: a[0].item, count: a[0].count + b[0].count})
+			a, b = a[1:], b[1:]
+		}
+	}
+	return append(append(sum, a...), b...)
+}
+
+// zeros returns so many scores of 0.
+func (x *Index) zeros(n int) []float64 {
+	if kept, is := x.scores.Get().(*[]float64); is && cap(*kept) >= n {
+		scores := (*kept)[:n]
+		clear(scores)
+		return scores
+	}
+	return make([]float64, n, n+n/8)
+}
+
+// release lets others have scores that nobody reads any more.
+func (x *Index) release(scores []float64) { x.scores.Put(&scores) }
 
 // read adds what the items in the list have to each window that they are read in.
 func (s *Snapshot) read(windows *tally, list []posting) {
@@ -106,12 +176,12 @@ func (s *Snapshot) addSessions(scores []float64, terms []weighted) {
 type tally struct {
 	of      []int32 // by text, in shares
 	touched []int32
-	levels  []float64
+	levels  levels
 	whole   float64 // shares
 }
 
-func newTally(levels []float64, whole int32) *tally {
-	return &tally{of: make([]int32, len(levels)), levels: levels, whole: float64(whole)}
+func newTally(levels levels, whole int32) *tally {
+	return &tally{of: make([]int32, len(levels.lengths)), levels: levels, whole: float64(whole)}
 }
 
 func (c *tally) add(text, count int32) {
@@ -125,7 +195,7 @@ func (c *tally) add(text, count int32) {
 func (c *tally) collect(scores []float64, weight float64) {
 	weight *= idf(len(c.touched), len(c.of))
 	for _, t := range c.touched {
-		scores[t] += float64(weight * frequency(float64(c.of[t])/c.whole, c.levels[t]))
+		scores[t] += float64(weight * frequency(float64(c.of[t])/c.whole, c.levels.of(t)))
 		c.of[t] = 0
 	}
 	c.touched = c.touched[:0]

@@ -13,14 +13,17 @@ import (
 type frame struct {
 	changes, expiries int    // how many lie behind the moment
 	within            string // the conversations of the moment
+	continued         bool   // another frame has taken over its lists, and goes on behind their ends
 
-	order    []int32 // by place: the item
-	places   []int32 // by item: its place, or nowhere
+	order   []int32 // by place: the item
+	places  []int32 // by item: its place, or nowhere
+	windows levels  // by place
+
+	// Where items are read alone, none of these is there, and the order is that of the items.
 	sessions []session
-	of       []int32   // by place: its session
-	asks     []bool    // by place: whether it asks something
-	windows  []float64 // by place: how much a window of that length has to say a term more often
-	spoken   []float64 // by session: the same
+	of       []int32 // by place: its session
+	asks     []bool  // by place: whether it asks something
+	spoken   levels  // by session
 }
 
 const nowhere = -1
@@ -45,7 +48,13 @@ func (x *Index) frameAt(m Moment) *frame {
 	if kept := x.kept(&wanted); kept != nil {
 		return kept
 	}
-	x.fill(&wanted, m, within)
+	inside := x.inside(within)
+	switch {
+	case !x.alone():
+		x.fill(&wanted, m, inside)
+	case !x.goOn(&wanted, m, inside):
+		x.append(&wanted, m, inside)
+	}
 	x.keep(&wanted)
 	return &wanted
 }
@@ -70,8 +79,67 @@ func (x *Index) keep(f *frame) {
 	x.frames = append([]*frame{f}, x.frames[:min(len(x.frames), keptFrames-1)]...)
 }
 
+// alone says whether items are read by themselves, whatever stands beside them.
+func (x *Index) alone() bool { return x.config.Neighbours == 0 && !x.config.Sessions }
+
+// inside says of each thread whether it is of one of these conversations.
+func (x *Index) inside(within []string) []bool {
+	inside := make([]bool, len(x.threads))
+	for t, thread := range x.threads {
+		inside[t] = len(within) == 0 || slices.Contains(within, thread.conversation)
+	}
+	return inside
+}
+
+// goOn makes a frame of one that was made before, if nothing has changed since but that items were added.
+func (x *Index) goOn(f *frame, m Moment, inside []bool) bool {
+	x.mutex.Lock()
+	defer x.mutex.Unlock()
+	for _, old := range x.frames {
+		if !old.continued && old.within == f.within && old.expiries == f.expiries && x.begun(old, m) == f.changes-old.changes {
+			old.continued = true
+			f.order, f.places, f.windows = old.order, old.places, old.windows
+			x.append(f, m, inside)
+			return true
+		}
+	}
+	return false
+}
+
+// begun counts the items that a frame does not know and that have begun to hold by the moment.
+func (x *Index) begun(f *frame, m Moment) (n int) {
+	for i := len(f.places); i < len(x.lives); i++ {
+		if x.lives[i].since <= m.AsOf {
+			n++
+		}
+	}
+	return n
+}
+
+// append adds the items that a frame does not know, each read alone.
+func (x *Index) append(f *frame, m Moment, inside []bool) {
+	now := m.Now.UnixMicro()
+	lengths := &f.windows.lengths
+	if f.places == nil {
+		f.places, f.order = make([]int32, 0, len(x.lives)), make([]int32, 0, len(x.lives))
+		*lengths = make([]int32, 0, len(x.lives))
+	}
+	for i := len(f.places); i < len(x.lives); i++ {
+		l := &x.lives[i]
+		if !l.holds(m.AsOf, now) || !inside[x.entries[i].thread] {
+			f.places = append(f.places, nowhere)
+			continue
+		}
+		f.places = append(f.places, int32(len(f.order)))
+		f.order = append(f.order, int32(i))
+		*lengths = append(*lengths, l.length)
+		f.windows.sum += int64(l.length)
+	}
+	f.windows.spread()
+}
+
 // fill puts what holds in order, and measures it.
-func (x *Index) fill(f *frame, m Moment, within []string) {
+func (x *Index) fill(f *frame, m Moment, inside []bool) {
 	f.order = make([]int32, 0, len(x.entries))
 	f.of = make([]int32, 0, len(x.entries))
 	f.places = make([]int32, len(x.entries))
@@ -80,7 +148,7 @@ func (x *Index) fill(f *frame, m Moment, within []string) {
 	}
 	now := m.Now.UnixMicro()
 	for t, thread := range x.threads {
-		if len(within) > 0 && !slices.Contains(within, thread.conversation) {
+		if !inside[t] {
 			continue
 		}
 		last := int32(nowhere)
@@ -132,10 +200,6 @@ func (x *Index) measure(f *frame) {
 	for p, i := range f.order {
 		length := x.lives[i].length
 		sessions[f.of[p]] += length
-		if x.config.Neighbours == 0 {
-			windows[p] = length
-			continue
-		}
 		first, shares := x.readers(f, int32(p))
 		for r, share := range shares {
 			windows[int(first)+r] += share * length

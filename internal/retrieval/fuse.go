@@ -8,7 +8,11 @@ const fusion = 60
 // 2009). Only order counts, so rankers whose scores cannot be compared can be joined, and one that found nothing changes
 // nothing. Equal items come in the order of their indexes.
 func Fuse(rankings ...[]Hit) []Hit {
-	scores := map[int]float64{}
+	all := 0
+	for _, ranking := range rankings {
+		all += len(ranking)
+	}
+	scores := make(map[int]float64, all)
 	for _, ranking := range rankings {
 		for rank, hit := range ranking {
 			scores[hit.Item] += 1 / float64(fusion+rank+1)

@@ -1,6 +1,7 @@
 package retrieval
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"sort"
@@ -21,6 +22,8 @@ type Index struct {
 	inverted
 	threads  []thread
 	threadOf map[threadName]int32
+	recent   []int32 // all items, by when they were said; those of which that is unknown first
+	greatest float64 // importance
 
 	// What holds changes at these sequences and times, both sorted: between two of them a frame stays good.
 	changes  []int64
@@ -28,6 +31,7 @@ type Index struct {
 
 	mutex  sync.Mutex // of frames
 	frames []*frame   // the last used first
+	scores sync.Pool  // of *[]float64 that nobody uses
 }
 
 // entry is what is kept of an item besides its postings and its life.
@@ -122,6 +126,8 @@ func (x *Index) Add(item Item) int {
 	x.entries = append(x.entries, e)
 	x.lives = append(x.lives, l)
 	x.place(e.thread, i)
+	x.date(i)
+	x.greatest = max(x.greatest, e.importance)
 	x.changes = x.noted(x.changes, item.Since)
 	if item.Until != 0 {
 		x.End(int(i), item.Until)
@@ -138,6 +144,9 @@ func (x *Index) End(item int, until int64) {
 	l.until = until
 	x.changes = x.noted(x.changes, until)
 }
+
+// Ended says whether an item has ended by a sequence; whether it has expired is not looked at.
+func (x *Index) Ended(item int, asOf int64) bool { return x.lives[item].until <= asOf }
 
 // noted adds to a sorted list of changes. One that comes before another is news of what frames have shown already: they
 // are dropped.
@@ -165,6 +174,21 @@ func (x *Index) place(thread, i int32) {
 	items := x.threads[thread].items
 	n := sort.Search(len(items), func(n int) bool { return x.entries[items[n]].position > x.entries[i].position })
 	x.threads[thread].items = slices.Insert(items, n, i)
+}
+
+// among returns the items of an item's thread, and where it stands among them.
+func (x *Index) among(i int32) (items []int32, n int) {
+	items = x.threads[x.entries[i].thread].items
+	n = sort.Search(len(items), func(n int) bool {
+		return cmp.Or(cmp.Compare(x.entries[items[n]].position, x.entries[i].position), cmp.Compare(items[n], i)) >= 0
+	})
+	return items, n
+}
+
+// date puts an item among all, by when it was said.
+func (x *Index) date(i int32) {
+	n := sort.Search(len(x.recent), func(n int) bool { return x.lives[x.recent[n]].said > x.lives[i].said })
+	x.recent = slices.Insert(x.recent, n, i)
 }
 
 // post lists an item under its terms, and returns how many terms its text has.

@@ -16,7 +16,7 @@ func (s *Snapshot) draw(scores []float64, terms []weighted) {
 		got, place := s.pull(hit.Item, rarity), s.place(int32(hit.Item))
 		for _, w := range terms { // not the map, whose order changes the last digits of the sum
 			if got[w.term] > 0 {
-				scores[place] += float64(min(1, rarity[w.term]) * frequency(got[w.term], s.windows[place]))
+				scores[place] += float64(min(1, rarity[w.term]) * frequency(got[w.term], s.windows.of(place)))
 			}
 		}
 	}

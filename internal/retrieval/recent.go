@@ -13,27 +13,25 @@ type Recency struct{ *Snapshot }
 
 // Rank implements Ranker.
 func (r Recency) Rank(_ Question, limit int) []Hit {
-	first := selection{limit: limit}
-	oldest := int64(never) // an age from which on nothing is among the first
-	for p := len(r.order) - 1; p >= 0; p-- {
-		i := r.order[p]
-		age := r.age(i)
-		if age >= oldest {
+	first := newSelection(limit)
+	for n := len(r.index.recent) - 1; n >= 0; n-- {
+		i := r.index.recent[n]
+		if r.place(i) == nowhere {
 			continue
 		}
-		score := recency(age) * (1 + r.index.entries[i].importance)
-		if score < first.floor {
-			continue
+		fresh := recency(r.age(i))
+		if fresh*(1+r.index.greatest) < first.floor*nearly {
+			break // so is all that is older, whatever its importance
 		}
-		if first.add(Hit{Item: int(i), Score: score}) {
-			// Importance outweighs one half-life, and no more.
-			if worst := r.age(int32(first.hits[limit-1].Item)); worst < ancient {
-				oldest = min(oldest, worst+halfLife.Microseconds()+1)
-			}
+		if score := fresh * (1 + r.index.entries[i].importance); score >= first.floor {
+			first.add(Hit{Item: int(i), Score: score})
 		}
 	}
 	return first.sorted()
 }
+
+// nearly leaves room for what rounding adds to the recency of an older item.
+const nearly = 1 - 1e-9
 
 // ancient is an age in microseconds beyond which all are of the same recency, so that what is very old, or of unknown age,
 // stays in the ranking.

@@ -12,7 +12,6 @@
 package retrieval
 
 import (
-	"cmp"
 	"slices"
 	"time"
 )
@@ -121,7 +120,7 @@ const maxTerms = 256
 // best returns the items with a positive score, best first, equal ones by their numbers: the first limit of them, or all
 // for a limit of 0. The scores are those of the items in order.
 func best(scores []float64, order []int32, limit int) []Hit {
-	first := selection{limit: limit}
+	first := newSelection(limit)
 	for p := len(scores) - 1; p >= 0; p-- { // from the newest, as it is often the best
 		if scores[p] > 0 && scores[p] >= first.floor {
 			first.add(Hit{Item: int(order[p]), Score: scores[p]})
@@ -137,28 +136,76 @@ type selection struct {
 	floor float64 // what a score has to reach to be among the first
 }
 
-// add takes a hit in, and says whether that raised the floor: then the last one of hits is the worst that is kept.
-func (s *selection) add(hit Hit) bool {
+// fewHits are what room is made for at once.
+const fewHits = 1 << 10
+
+func newSelection(limit int) selection {
+	return selection{limit: limit, hits: make([]Hit, 0, 2*min(limit, fewHits))}
+}
+
+// add takes a hit in. There are never more than twice the limit.
+func (s *selection) add(hit Hit) {
 	s.hits = append(s.hits, hit)
-	if s.limit == 0 || len(s.hits) < 4*s.limit { // sorted seldom, and never more than four times the limit
-		return false
+	if s.limit > 0 && len(s.hits) == 2*s.limit {
+		s.cut()
+		s.floor = s.hits[s.limit-1].Score
 	}
-	sortHits(s.hits)
+}
+
+// cut keeps the first limit of the hits, the last of them last.
+func (s *selection) cut() {
+	selectFirst(s.hits, s.limit)
 	s.hits = s.hits[:s.limit]
-	s.floor = s.hits[s.limit-1].Score
-	return true
 }
 
 func (s *selection) sorted() []Hit {
-	sortHits(s.hits)
-	if s.limit > 0 {
-		s.hits = s.hits[:min(s.limit, len(s.hits))]
+	if s.limit > 0 && len(s.hits) > s.limit {
+		s.cut()
 	}
+	sortHits(s.hits)
 	return s.hits
+}
+
+// better says whether a hit comes before another one. No two items are the same, so one of two always does.
+func better(a, b Hit) bool {
+	return a.Score > b.Score || a.Score == b.Score && a.Item < b.Item
 }
 
 func sortHits(hits []Hit) {
 	slices.SortFunc(hits, func(a, b Hit) int {
-		return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(a.Item, b.Item))
+		if better(a, b) {
+			return -1
+		}
+		return 1
 	})
+}
+
+// selectFirst moves the n best hits to the front, the last of them to place n-1, and leaves the others in any order: the
+// algorithm FIND of C. A. R. Hoare, Communications of the ACM 4(7), 1961.
+func selectFirst(hits []Hit, n int) {
+	for from, to := 0, len(hits)-1; from < to; {
+		pivot := hits[from+(to-from)/2]
+		i, j := from, to
+		for i <= j {
+			for better(hits[i], pivot) {
+				i++
+			}
+			for better(pivot, hits[j]) {
+				j--
+			}
+			if i <= j {
+				hits[i], hits[j] = hits[j], hits[i]
+				i++
+				j--
+			}
+		}
+		switch {
+		case n-1 <= j:
+			to = j
+		case n-1 >= i:
+			from = i
+		default:
+			return
+		}
+	}
 }

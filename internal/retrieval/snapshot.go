@@ -3,6 +3,7 @@ package retrieval
 import (
 	"cmp"
 	"slices"
+	"sort"
 	"time"
 )
 
@@ -11,6 +12,7 @@ import (
 type Snapshot struct {
 	*frame
 	index  *Index
+	asOf   int64
 	now    time.Time
 	micros int64 // the same, since 1970
 }
@@ -20,7 +22,7 @@ func (x *Index) At(m Moment) *Snapshot {
 	if m.Now.IsZero() {
 		m.Now = x.newest(m)
 	}
-	return &Snapshot{frame: x.frameAt(m), index: x, now: m.Now, micros: m.Now.UnixMicro()}
+	return &Snapshot{frame: x.frameAt(m), index: x, asOf: m.AsOf, now: m.Now, micros: m.Now.UnixMicro()}
 }
 
 // newest returns the time of the newest item that has begun by the moment and not ended.
@@ -41,19 +43,26 @@ func (s *Snapshot) Len() int { return len(s.order) }
 // Beside returns the items that stand before and after an item in its conversation and session, a gap between them or
 // none; -1 where nothing stands, and for an item that does not hold.
 func (s *Snapshot) Beside(item int) (before, after int) {
-	p := s.place(int32(item))
-	if p == nowhere {
+	if s.place(int32(item)) == nowhere {
 		return nowhere, nowhere
 	}
-	return s.standing(p, p-1), s.standing(p, p+1)
+	items, n := s.index.among(int32(item))
+	before, after = nowhere, nowhere
+	for b := n - 1; b >= 0 && before == nowhere; b-- {
+		before = s.standing(items[b])
+	}
+	for a := n + 1; a < len(items) && after == nowhere; a++ {
+		after = s.standing(items[a])
+	}
+	return before, after
 }
 
-// standing returns the item in a place, if it is one of the thread that the item in another place is of.
-func (s *Snapshot) standing(beside, p int32) int {
-	if p < 0 || int(p) >= len(s.order) || s.sessions[s.of[p]].thread != s.sessions[s.of[beside]].thread {
+// standing returns an item, if it holds.
+func (s *Snapshot) standing(item int32) int {
+	if s.place(item) == nowhere {
 		return nowhere
 	}
-	return int(s.order[p])
+	return int(item)
 }
 
 // Lexical ranks by words, dates and periods, as the index is configured. A question without words that any item has
@@ -66,8 +75,11 @@ func (l Lexical) Rank(q Question, limit int) []Hit {
 	terms, periods := s.asked(q)
 	scores := s.score(terms, periods)
 	if s.index.config.Feedback {
-		scores = s.score(s.expand(terms, best(scores, s.order, trusted)), periods)
+		terms := s.expand(terms, best(scores, s.order, trusted))
+		s.index.release(scores)
+		scores = s.score(terms, periods)
 	}
+	defer s.index.release(scores)
 	if s.index.config.Proximity {
 		s.draw(scores, terms)
 	}
@@ -118,7 +130,7 @@ func (s *Snapshot) telling(terms []weighted) []weighted {
 		return terms
 	}
 	terms = slices.DeleteFunc(terms, func(w weighted) bool {
-		return s.holding(s.index.texts[w.term])+s.holding(s.index.names[w.term]) == 0
+		return !s.has(s.index.texts[w.term]) && !s.has(s.index.names[w.term])
 	})
 	if len(terms) <= maxTerms {
 		return terms
@@ -136,8 +148,16 @@ func (s *Snapshot) rarity(t int32) float64 {
 	return idf(max(s.holding(s.index.texts[t]), s.holding(s.index.names[t])), len(s.order))
 }
 
+// has says whether an item of a list holds.
+func (s *Snapshot) has(list []posting) bool {
+	return slices.ContainsFunc(list, func(p posting) bool { return s.place(p.item) != nowhere })
+}
+
 // holding counts the items of a list that hold.
 func (s *Snapshot) holding(list []posting) (n int) {
+	if len(s.order) == len(s.places) { // all do that were there when the frame was made
+		return sort.Search(len(list), func(i int) bool { return int(list[i].item) >= len(s.places) })
+	}
 	for _, p := range list {
 		if s.place(p.item) != nowhere {
 			n++

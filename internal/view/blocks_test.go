@@ -63,7 +63,7 @@ func everything(rendering Rendering) Definition {
 		{Name: "rules", Instructions: &Instructions{Text: "You book flights.\n\n# Manners\nBe polite.\n"}},
 		{Name: "profile", Memories: &Memories{Limit: 20}},
 		{Name: "history", Conversation: &Conversation{Turns: 20, Summary: true}},
-		{Name: "visa", Documents: &Documents{Collections: []string{"visa-rules"}, Limit: 5}},
+		{Name: "visa", Documents: &Documents{Collections: []string{"visa-rules"}, Limit: 5, Summary: true}},
 		{Name: "earlier", Turns: &Turns{Limit: 5}},
 		{Name: "results", Results: &Results{Limit: 10, Latest: true}},
 		{Name: "open", Pending: &Pending{Limit: 10}},

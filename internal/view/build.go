@@ -21,7 +21,9 @@ type Reader interface {
 	Results(ctx context.Context, of projection.Scope, conversation string) ([]projection.Result, error)
 	Chunks(ctx context.Context, of projection.Scope, collections ...string) ([]projection.Chunk, error)
 	Summaries(ctx context.Context, of projection.Scope, conversation, collection string) ([]projection.Summary, error)
+	Overviews(ctx context.Context, of projection.Scope, collection string) ([]projection.Summary, error)
 	Pending(ctx context.Context, of projection.Scope, conversation string) ([]projection.Pending, error)
+	Observations(ctx context.Context, of projection.Scope) ([]projection.Observation, error)
 	Time(ctx context.Context, stream string, sequence int64) (time.Time, error)
 }
 
@@ -40,6 +42,8 @@ type Builder struct {
 	reader Reader
 	finder Finder
 	tokens *tokens.Counter
+
+	generations generations // of the rows that finder has read
 }
 
 // NewBuilder returns a builder that reads from reader, and searches with finder;
@@ -63,6 +67,10 @@ func (b *Builder) Build(ctx context.Context, r Request) (agent.Context, error) {
 	if err := r.validate(); err != nil {
 		return agent.Context{}, err
 	}
+	return b.ofOneGeneration(ctx, r.Stream, func() (agent.Context, error) { return b.build(ctx, r) })
+}
+
+func (b *Builder) build(ctx context.Context, r Request) (agent.Context, error) {
 	asOf, err := b.asOf(ctx, r)
 	if err != nil {
 		return agent.Context{}, err
@@ -178,10 +186,7 @@ func (b *Builder) compose(made *agent.Context, d Definition, present []*packing)
 			made.Tokens += tokens
 			text.WriteString(piece)
 		}
-		told.Items += len(items)
-		if p.summary != nil {
-			told.Items++
-		}
+		told.Items += len(items) + len(p.summaries)
 		told.Cut += p.out
 	}
 	made.Text = text.String()

@@ -2,6 +2,7 @@ package view
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/edict-dev/edict/internal/projection"
@@ -19,6 +20,11 @@ const (
 	Recency   Ranking = "Recency"   // recency times importance
 	Blended   Ranking = "Blended"   // Relevance and Recency, fused by reciprocal rank
 )
+
+var rankings = []Ranking{Newest, Relevance, Lexical, Semantic, Recency, Blended}
+
+// oneOfRankings is what there is to choose from, as a sentence has it.
+var oneOfRankings = fmt.Sprintf("%s, %s, %s, %s, %s or %s", Newest, Relevance, Lexical, Semantic, Recency, Blended)
 
 // Search asks for the passages of one shelf that come first.
 type Search struct {

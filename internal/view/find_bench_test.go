@@ -1,7 +1,9 @@
 package view
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
@@ -10,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/edict-dev/edict/internal/agent"
 	"github.com/edict-dev/edict/internal/projection"
 )
 
@@ -19,6 +22,12 @@ type saved []projection.Passage
 func (s saved) Passages(_ context.Context, _ string, after, upTo int64) ([]projection.Passage, error) {
 	return slices.Clone(s[after:upTo]), nil
 }
+
+func (saved) Embedded(context.Context, string, int64, int64) ([]projection.Embedded, error) {
+	return nil, nil
+}
+
+func (saved) Blob(context.Context, string) ([]byte, error) { return nil, errors.ErrUnsupported }
 
 // BenchmarkFind asks 100,000 memories ten words, each time after one more was saved, and reports the median and the 99th
 // percentile. "first" is the search that indexes all of them, with what one memory takes beside its text.
@@ -38,7 +47,7 @@ func BenchmarkFind(b *testing.B) {
 		all = append(all, projection.Passage{Shelf: projection.Memories, Sequence: sequence + 1, Since: sequence + 1,
 			Time: minute(sequence), Text: say(20), Name: fmt.Sprint(sequence), Within: "fact", Importance: 5})
 	}
-	f := NewFinder(all, 0)
+	f := NewFinder(all, all, 0)
 	s := Search{AsOf: memories, Shelf: projection.Memories, Ranking: Relevance, Limit: 20}
 	b.Run("first", func(b *testing.B) {
 		var before, after runtime.MemStats
@@ -46,7 +55,7 @@ func BenchmarkFind(b *testing.B) {
 			f = nil
 			runtime.GC()
 			runtime.ReadMemStats(&before)
-			f = NewFinder(all, 0)
+			f = NewFinder(all, all, 0)
 			search(b, f, s)
 		}
 		runtime.GC()
@@ -68,5 +77,54 @@ func BenchmarkFind(b *testing.B) {
 				b.ReportMetric(float64(took[len(took)*part/100].Microseconds())/1000, name)
 			}
 		})
+	}
+}
+
+// remembered is a reader of memories that a model has made vectors of, but for the last ones.
+type remembered struct {
+	saved
+	embedded int64
+}
+
+func (r remembered) Embedded(_ context.Context, _ string, after, upTo int64) (all []projection.Embedded, err error) {
+	for from := after; from < min(upTo, r.embedded); from += 250 {
+		e := projection.Embedded{Sequence: from + 1, Model: "meaning-1", Dimensions: 8}
+		for _, p := range r.saved[from:min(from+250, upTo, r.embedded)] {
+			e.Texts = append(e.Texts, agent.TextDigest(p.Embeddable()))
+		}
+		all = append(all, e)
+	}
+	return all, nil
+}
+
+// Blob returns vectors enough for one row.
+func (r remembered) Blob(context.Context, string) ([]byte, error) {
+	return bytes.Repeat([]byte{1}, 250*8*4), nil
+}
+
+// BenchmarkUnembedded asks what has no vector of 100,000 memories that all have one, each time after one more was saved.
+func BenchmarkUnembedded(b *testing.B) {
+	const memories = 100_000
+	r := remembered{embedded: memories}
+	for sequence := range int64(memories + 10_000) {
+		r.saved = append(r.saved, memory(sequence+1, "fact", fmt.Sprint("boat ", sequence)))
+	}
+	f := NewFinder(r, r, 0)
+	ask := func(asOf int64) int {
+		texts, err := f.Unembedded(b.Context(), stream, "meaning-1", asOf, 512)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return len(texts)
+	}
+	if missing := ask(memories); missing != 0 {
+		b.Fatalf("%d memories have no vector", missing)
+	}
+	asOf := int64(memories)
+	for b.Loop() {
+		asOf = min(asOf+1, int64(len(r.saved)))
+		if missing := ask(asOf); missing == 0 {
+			b.Fatal("the memory that was just saved has no vector")
+		}
 	}
 }

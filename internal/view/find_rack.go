@@ -15,6 +15,7 @@ type rack struct {
 	shelf    projection.Shelf
 	index    *retrieval.Index
 	passages []projection.Passage // without their end, which is in the index: a search of the past does not tell it
+	texts    []int32              // by passage: the number of its text, for as many of them as have one
 }
 
 // pause is what ends a session of a conversation: longer than people pause within a day's work, and shorter than the
@@ -80,9 +81,9 @@ const (
 )
 
 // find answers a search. The passages must not change meanwhile.
-func (r *rack) find(s Search) []Found {
+func (r *rack) find(s Search, m *meaning) []Found {
 	snapshot := r.index.At(retrieval.Moment{AsOf: s.AsOf, Now: s.Now, Within: s.Within})
-	rank := ranking(s, snapshot)
+	rank := r.ranking(s, snapshot, m)
 	var hits []retrieval.Hit
 	for depth := 2 * s.Limit; ; depth *= 4 {
 		all := rank(min(depth, looked))
@@ -94,24 +95,52 @@ func (r *rack) find(s Search) []Found {
 	return r.found(snapshot, hits)
 }
 
-// ranking returns what ranks the first passages for a search, to a depth.
-func ranking(s Search, snapshot *retrieval.Snapshot) func(depth int) []retrieval.Hit {
-	q := retrieval.Question{Text: s.Question}
-	by := func(ranker retrieval.Ranker) func(int) []retrieval.Hit {
-		return func(depth int) []retrieval.Hit { return ranker.Rank(q, depth) }
+// ranking returns what ranks the first passages for a search, to a depth: one ranker, or several, fused.
+func (r *rack) ranking(s Search, snapshot *retrieval.Snapshot, m *meaning) func(depth int) []retrieval.Hit {
+	rankers, vector := r.rankers(s, snapshot, m)
+	q := retrieval.Question{Text: s.Question, Vector: vector}
+	if len(rankers) == 1 {
+		return func(depth int) []retrieval.Hit { return rankers[0].Rank(q, depth) }
 	}
-	asked := strings.TrimSpace(s.Question) != ""
+	ranked := make([][]retrieval.Hit, len(rankers))
+	for i, ranker := range rankers {
+		ranked[i] = ranker.Rank(q, fused)
+	}
+	all := retrieval.Fuse(ranked...)
+	return func(depth int) []retrieval.Hit { return all[:min(depth, len(all))] }
+}
+
+// rankers returns those of a search, and the question's vector if one of them compares by it.
+func (r *rack) rankers(s Search, snapshot *retrieval.Snapshot, m *meaning) (rankers []retrieval.Ranker, vector []float32) {
+	recency := retrieval.Recency{Snapshot: snapshot}
 	switch {
 	case s.Ranking == Newest:
-		return by(retrieval.Latest{Snapshot: snapshot})
-	case s.Ranking == Relevance && asked:
-		return by(retrieval.Lexical{Snapshot: snapshot})
-	case s.Ranking == Blended && asked:
-		all := retrieval.Fuse(retrieval.Lexical{Snapshot: snapshot}.Rank(q, fused), retrieval.Recency{Snapshot: snapshot}.Rank(q, fused))
-		return func(depth int) []retrieval.Hit { return all[:min(depth, len(all))] }
-	default:
-		return by(retrieval.Recency{Snapshot: snapshot})
+		return []retrieval.Ranker{retrieval.Latest{Snapshot: snapshot}}, nil
+	case s.Ranking == Recency || strings.TrimSpace(s.Question) == "":
+		return []retrieval.Ranker{recency}, nil
 	}
+	rankers, vector = r.answering(s, snapshot, m)
+	if s.Ranking == Blended {
+		rankers = append(rankers, recency)
+	}
+	return rankers, vector
+}
+
+// answering returns those that rank by how well the question is answered: by words, by meaning, or by both.
+func (r *rack) answering(s Search, snapshot *retrieval.Snapshot, m *meaning) (rankers []retrieval.Ranker, vector []float32) {
+	words := retrieval.Lexical{Snapshot: snapshot}
+	if s.Ranking == Lexical {
+		return []retrieval.Ranker{words}, nil
+	}
+	vectors, vector := m.asked(s.Question, s.AsOf)
+	if vector == nil {
+		return []retrieval.Ranker{words}, nil
+	}
+	nearest := retrieval.Nearest{Snapshot: snapshot, Vectors: vectors, Texts: r.texts}
+	if s.Ranking == Semantic {
+		return []retrieval.Ranker{nearest}, vector
+	}
+	return []retrieval.Ranker{words, nearest}, vector
 }
 
 // found returns the passages of hits, each with its neighbours. One that stands between two hits is read with the better.

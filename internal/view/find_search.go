@@ -32,7 +32,7 @@ func (r *racks) find(s Search) (found []Found, there bool) {
 	if r.broken || r.seen < s.AsOf {
 		return nil, false
 	}
-	return r.of[s.Shelf].find(s), true
+	return r.of[s.Shelf].find(s, r.meaning), true
 }
 
 func (s Search) validate() error {
@@ -45,8 +45,8 @@ func (s Search) validate() error {
 		return fault.NewInvalid("InvalidSearch", "a search asks for %d passages; ask for at least 1", s.Limit)
 	case !slices.Contains([]projection.Shelf{projection.Memories, projection.Turns, projection.Documents}, s.Shelf):
 		return fault.NewInvalid("InvalidSearch", "there is no shelf %q; use memories, turns or documents", s.Shelf)
-	case !slices.Contains([]Ranking{Newest, Relevance, Recency, Blended}, s.Ranking):
-		return fault.NewInvalid("InvalidSearch", "there is no ranking %q; use Newest, Relevance, Recency or Blended", s.Ranking)
+	case !slices.Contains(rankings, s.Ranking):
+		return fault.NewInvalid("InvalidSearch", "there is no ranking %q; use %s", s.Ranking, oneOfRankings)
 	}
 	return nil
 }

@@ -17,43 +17,6 @@ import (
 	"github.com/edict-dev/edict/internal/projection"
 )
 
-// history is the passages of one stream, as they will have been.
-type history struct {
-	passages []projection.Passage
-
-	mutex sync.Mutex
-	reads int
-	err   error
-	gate  chan struct{} // where it is not nil, each read waits for it
-}
-
-func (h *history) Passages(ctx context.Context, _ string, after, upTo int64) ([]projection.Passage, error) {
-	if h.gate != nil {
-		select {
-		case <-h.gate:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-	h.mutex.Lock()
-	defer h.mutex.Unlock()
-	h.reads++
-	if h.err != nil {
-		return nil, h.err
-	}
-	var some []projection.Passage
-	for _, p := range h.passages {
-		in := func(sequence int64) bool { return after < sequence && sequence <= upTo }
-		if in(p.Since) || in(p.Until) && p.Since <= after {
-			if p.Until > upTo {
-				p.Until = 0
-			}
-			some = append(some, p)
-		}
-	}
-	return some, nil
-}
-
 // minute is when a sequence was recorded.
 func minute(sequence int64) time.Time {
 	return time.Date(2026, 5, 4, 9, 0, 0, 0, time.UTC).Add(time.Duration(sequence) * time.Minute)
@@ -163,7 +126,7 @@ func TestFind(t *testing.T) {
 		{"before anything", Search{AsOf: 0, Shelf: projection.Memories, Ranking: Newest}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := search(t, NewFinder(h, 0), c.s)
+			got := search(t, NewFinder(h, h, 0), c.s)
 			if diff := cmp.Diff(c.want, texts(got)); diff != "" {
 				t.Errorf("found (-want +got):\n%s", diff)
 			}
@@ -181,7 +144,7 @@ func TestFind(t *testing.T) {
 
 func TestASearchThatNobodyCanAnswerIsRefused(t *testing.T) {
 	good := Search{Stream: stream, AsOf: 1, Shelf: projection.Turns, Ranking: Newest, Limit: 1}
-	f := NewFinder(&history{}, 0)
+	f := NewFinder(&history{}, &history{}, 0)
 	if _, err := f.Find(t.Context(), good); err != nil {
 		t.Fatal(err)
 	}
@@ -202,72 +165,30 @@ func TestASearchThatNobodyCanAnswerIsRefused(t *testing.T) {
 
 func TestAnIndexThatGrewAnswersAsOneOfTheJournalUpToThere(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		h := &history{passages: anyHistory(t)}
-		grown := NewFinder(h, 0)
+		h := anyHistory(t)
+		grown := NewFinder(h, h, 0)
 		for range rapid.IntRange(1, 6).Draw(t, "searches") {
 			s := Search{
 				AsOf:     rapid.Int64Range(0, 14).Draw(t, "as of"),
 				Shelf:    rapid.SampledFrom([]projection.Shelf{projection.Memories, projection.Turns, projection.Documents}).Draw(t, "shelf"),
-				Ranking:  rapid.SampledFrom([]Ranking{Newest, Relevance, Recency, Blended}).Draw(t, "ranking"),
+				Ranking:  rapid.SampledFrom(rankings).Draw(t, "ranking"),
 				Within:   rapid.SampledFrom([][]string{nil, {"a"}, {"a", "b"}}).Draw(t, "within"),
-				Question: anyWords(t, "question"),
+				Question: anyQuestion(t, h),
 				Limit:    rapid.IntRange(1, 5).Draw(t, "limit"),
 			}
-			alone := &history{} // of a journal that ends there
-			for _, p := range h.passages {
-				if p.Since <= s.AsOf {
-					if p.Until > s.AsOf {
-						p.Until = 0
-					}
-					alone.passages = append(alone.passages, p)
-				}
-			}
-			if diff := cmp.Diff(search(t, NewFinder(alone, 0), s), search(t, grown, s)); diff != "" {
+			alone := h.until(s.AsOf)
+			if diff := cmp.Diff(search(t, NewFinder(alone, alone, 0), s), search(t, grown, s)); diff != "" {
 				t.Fatalf("search %+v (-of the journal up to there +of one that grew):\n%s", s, diff)
 			}
 		}
 	})
 }
 
-func anyWords(t *rapid.T, label string) string {
-	return strings.Join(rapid.SliceOfN(rapid.SampledFrom([]string{"boat", "harbour", "tea", "keeper", "?", "yesterday"}), 0, 5).Draw(t, label), " ")
-}
-
-// anyHistory is passages in the order of their sequences. A turn begins to hold later than it was recorded.
-func anyHistory(t *rapid.T) []projection.Passage {
-	var all []projection.Passage
-	for sequence := int64(1); sequence <= 12; sequence++ {
-		p := projection.Passage{
-			Shelf:    rapid.SampledFrom([]projection.Shelf{projection.Memories, projection.Turns, projection.Documents}).Draw(t, "shelf"),
-			Sequence: sequence, Since: sequence, Time: minute(sequence),
-			Text:       anyWords(t, "text"),
-			Name:       rapid.SampledFrom([]string{"x", "y"}).Draw(t, "name"),
-			Within:     rapid.SampledFrom([]string{"a", "b"}).Draw(t, "within"),
-			Importance: rapid.IntRange(1, 10).Draw(t, "importance"),
-		}
-		if p.Shelf == projection.Turns {
-			p.Since += rapid.Int64Range(0, 3).Draw(t, "later")
-		}
-		if rapid.Bool().Draw(t, "ends") {
-			p.Until = p.Since + rapid.Int64Range(1, 5).Draw(t, "holds")
-		}
-		if p.Shelf == projection.Memories && rapid.Bool().Draw(t, "expires") {
-			p.Expires = minute(sequence + rapid.Int64Range(1, 6).Draw(t, "for"))
-		}
-		all = append(all, p)
-		if p.Shelf == projection.Turns && p.Until > 0 && rapid.Bool().Draw(t, "again") { // an ask that was reopened
-			p.Since, p.Until = p.Until+rapid.Int64Range(0, 2).Draw(t, "anew"), 0
-			all = append(all, p)
-		}
-	}
-	return all
-}
-
 func TestALongStreamIsReadInSteps(t *testing.T) {
 	const far = 3*readAhead + 5
 	h := &history{passages: []projection.Passage{memory(1, "fact", "A boat."), memory(far, "fact", "A harbour.")}}
 	h.passages[0].Until = 2*readAhead + 1
-	f := NewFinder(h, 0)
+	f := NewFinder(h, h, 0)
 	if got := texts(search(t, f, Search{AsOf: far, Shelf: projection.Memories, Ranking: Newest})); got != "A harbour." {
 		t.Errorf("found %q", got)
 	}
@@ -281,7 +202,7 @@ func TestALongStreamIsReadInSteps(t *testing.T) {
 
 func TestOneLoadsAndTheOthersWait(t *testing.T) {
 	h := &history{passages: []projection.Passage{memory(1, "fact", "A boat.")}, gate: make(chan struct{})}
-	f := NewFinder(h, 0)
+	f := NewFinder(h, h, 0)
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
@@ -308,20 +229,27 @@ func TestSearchesAtTheSameTimeAnswerAsOneByOne(t *testing.T) {
 	for i := range int64(60) {
 		h.passages = append(h.passages, exchange("ada", 1+3*i, fmt.Sprintf("Which boat lies in harbour %d?", i%7), fmt.Sprintf("Boat %d.", i))...)
 	}
+	const asked = "boat in harbour 3"
+	for i := range int64(30) {
+		h.embed(6*i+3, "new", map[string][]float32{asked: {1, float32(i)}, fmt.Sprintf("Boat %d.", 3*i%60): {1, float32(30 - i)}})
+	}
 	searchAsOf := func(f Finder, asOf int64) string {
-		return texts(search(t, f, Search{AsOf: asOf, Shelf: projection.Turns, Ranking: Relevance, Question: "boat in harbour 3", Limit: 5}))
+		return texts(search(t, f, Search{AsOf: asOf, Shelf: projection.Turns, Ranking: Relevance, Question: asked, Limit: 5}))
 	}
 	var want []string
 	for asOf := range int64(180) {
-		want = append(want, searchAsOf(NewFinder(h, 0), asOf))
+		want = append(want, searchAsOf(NewFinder(h, h, 0), asOf))
 	}
-	together := NewFinder(h, 0)
+	together := NewFinder(h, h, 0)
 	var all sync.WaitGroup
 	for start := range int64(4) {
 		all.Go(func() {
 			for asOf := start; asOf < int64(len(want)); asOf += 7 {
 				if got := searchAsOf(together, asOf); got != want[asOf] {
 					t.Errorf("as of %d, found\n%s\nnot\n%s", asOf, got, want[asOf])
+				}
+				if _, err := together.Unembedded(t.Context(), stream, "new", asOf, 5); err != nil {
+					t.Error(err)
 				}
 			}
 		})
@@ -331,7 +259,7 @@ func TestSearchesAtTheSameTimeAnswerAsOneByOne(t *testing.T) {
 
 func TestWhatWasSearchedLongestAgoIsLetGoOf(t *testing.T) {
 	h := &history{passages: []projection.Passage{memory(1, "fact", "A boat."), memory(2, "fact", "A harbour."), memory(3, "fact", "Tea.")}}
-	f := NewFinder(h, 9) // of streams that count four each, two
+	f := NewFinder(h, h, 9) // of streams that count four each, two
 	find := func(name string) {
 		t.Helper()
 		found, err := f.Find(t.Context(), Search{Stream: name, AsOf: 3, Shelf: projection.Memories, Ranking: Newest, Limit: 3})
@@ -360,7 +288,7 @@ func TestWhatWasSearchedLongestAgoIsLetGoOf(t *testing.T) {
 	if f.Forget(); f.held != 0 || len(f.streams) != 0 {
 		t.Errorf("%d passages are counted after all were forgotten", f.held)
 	}
-	small := NewFinder(h, 1)
+	small := NewFinder(h, h, 1)
 	if got := search(t, small, Search{AsOf: 3, Shelf: projection.Memories, Ranking: Newest}); len(got) != 3 {
 		t.Errorf("of a stream that is more than all that may be held, found %d passages", len(got))
 	}
@@ -368,7 +296,7 @@ func TestWhatWasSearchedLongestAgoIsLetGoOf(t *testing.T) {
 
 func TestAFailedReadIsToldAndMadeGood(t *testing.T) {
 	h := &history{passages: []projection.Passage{memory(1, "fact", "A boat."), memory(2, "fact", "A harbour.")}}
-	f := NewFinder(h, 0)
+	f := NewFinder(h, h, 0)
 	search(t, f, Search{AsOf: 1, Shelf: projection.Memories, Ranking: Newest})
 	s := Search{Stream: stream, AsOf: 2, Shelf: projection.Memories, Ranking: Newest, Limit: 5}
 	h.err = fault.NewWait(time.Second, "ProjectionBehind", "sequence 2 is not projected yet")
@@ -383,7 +311,7 @@ func TestAFailedReadIsToldAndMadeGood(t *testing.T) {
 
 func TestTablesOfAnotherHistoryAreReadAnew(t *testing.T) {
 	h := &history{passages: []projection.Passage{memory(1, "fact", "A boat."), memory(2, "fact", "A harbour.")}}
-	f := NewFinder(h, 0)
+	f := NewFinder(h, h, 0)
 	s := Search{Stream: stream, AsOf: 2, Shelf: projection.Memories, Ranking: Newest, Limit: 5}
 	search(t, f, s)
 	other := memory(1, "fact", "Tea.")
@@ -404,7 +332,7 @@ func TestALongQuestionIsAnsweredInTime(t *testing.T) {
 		h.passages = append(h.passages, memory(int64(i+1), "fact", fmt.Sprintf("Boat %d lies in harbour %d.", i, i%7)))
 	}
 	began := time.Now()
-	found := search(t, NewFinder(h, 0), Search{AsOf: 200, Shelf: projection.Memories, Ranking: Blended,
+	found := search(t, NewFinder(h, h, 0), Search{AsOf: 200, Shelf: projection.Memories, Ranking: Blended,
 		Question: strings.Repeat("Which boat lies in harbour 3, since last Friday? ", 2_100)})
 	if took := time.Since(began); len(found) != 10 || took > 10*time.Second {
 		t.Errorf("found %d passages in %s", len(found), took)

@@ -8,6 +8,9 @@ import (
 
 // fit chooses what the sections show. All are begun.
 func fit(all []*packing, root *node) {
+	for _, p := range all {
+		p.introduce(reserved(all, p))
+	}
 	shares(all, root)
 	f := fitting{all}
 	for _, p := range all {

@@ -31,8 +31,10 @@ type shelf struct {
 	results  map[string][]projection.Result
 
 	chunks    []projection.Chunk
-	summaries map[string][]projection.Summary
+	summaries map[string][]projection.Summary // of conversations
+	overviews map[string][]projection.Summary // of collections
 	pending   map[string][]projection.Pending
+	observed  []projection.Observation
 
 	found    map[projection.Shelf][]Found // best first, whatever is asked
 	searches []Search
@@ -73,8 +75,16 @@ func (s *shelf) Summaries(_ context.Context, of projection.Scope, conversation, 
 	return newest(s.summaries[conversation], of), nil
 }
 
+func (s *shelf) Overviews(_ context.Context, of projection.Scope, collection string) ([]projection.Summary, error) {
+	return newest(s.overviews[collection], of), nil
+}
+
 func (s *shelf) Pending(_ context.Context, of projection.Scope, conversation string) ([]projection.Pending, error) {
 	return newest(s.pending[conversation], of), nil
+}
+
+func (s *shelf) Observations(_ context.Context, of projection.Scope) ([]projection.Observation, error) {
+	return newest(slices.Clone(s.observed), of), nil
 }
 
 func (s *shelf) Time(context.Context, string, int64) (time.Time, error) { return at(59), nil }

@@ -39,9 +39,10 @@ var attributeNames = map[string][]string{
 	"instruction": {},
 	"memory":      {"id", "kind", "time", "importance", "saidBy"},
 	"turn":        {"role", "saidBy", "time"},
-	"passage":     {"collection", "document", "heading", "source", "time"},
+	"passage":     {"collection", "document", "heading", "source", "time", "summary"},
 	"result":      {"command", "operation", "arguments", "phase", "reason", "time"},
 	"command":     {"command", "type", "operation", "arguments", "time"},
+	"observation": {"name", "object", "missing", "time"},
 }
 
 // tag returns what the block's items are.
@@ -57,6 +58,8 @@ func (b Block) tag() string {
 		return "result"
 	case b.Pending != nil:
 		return "command"
+	case b.Observations != nil:
+		return "observation"
 	}
 	return "turn"
 }
@@ -110,7 +113,7 @@ func passageItem(c projection.Chunk, clip int) item {
 		head += ", " + inline(c.Heading)
 	}
 	head += " (" + inline(c.Collection) + "):"
-	i := made("passage", head, c.Text, clip, inline(c.Collection), inline(c.Document), inline(c.Heading), inline(c.Source), stamp(c.Time))
+	i := made("passage", head, c.Text, clip, inline(c.Collection), inline(c.Document), inline(c.Heading), inline(c.Source), stamp(c.Time), "")
 	i.sequence, i.index = c.Sequence, c.Index
 	return i
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -48,7 +49,7 @@ func (w *world) rebuild(t testing.TB) {
 	t.Cleanup(func() { _ = s.Close() })
 	go func() { _ = s.Follow(context.WithoutCancel(t.Context())) }() // until it is closed
 	w.projected, w.builder = s, builder(t, s)
-	w.builder.finder = NewFinder(s, 0)
+	w.builder.finder = NewFinder(s, w.journal, 0)
 }
 
 func (w *world) append(t testing.TB, subject string, events ...agent.Event) int64 {
@@ -131,15 +132,19 @@ func TestEveryBlockAsOfASequenceIsTheSameForEver(t *testing.T) {
 	then := map[int64]agent.Context{}
 	for i := range 8 {
 		w.append(t, "docs", agent.DocumentIndexed{Collection: "visa-rules", Document: fmt.Sprint("d", i%3), Source: "inline", Digest: fmt.Sprint(i), Part: 1, Parts: 1,
-			Chunks: []agent.Chunk{{Text: fmt.Sprintf("Passage %d about preferences.", i)}, {Text: fmt.Sprintf("And question %d beside it.", i)}}})
+			Chunks: []agent.Chunk{{Text: fmt.Sprintf("Passage %d about preferences.", i)}, {Text: fmt.Sprintf("And question %d beside it.", i)}}}, agent.CommandSucceeded{})
 		w.append(t, "saved", agent.MemorySaved{ID: fmt.Sprint("brief-", i), Kind: "fact", Content: fmt.Sprintf("What was preferred at %d.", i), TTL: 20 * time.Millisecond})
 		time.Sleep(5 * time.Millisecond) // by the journal's own clock some memories expire, and others do not
 		if i == 4 {
 			end := w.happen(t, i)
 			w.append(t, "sum", agent.SummaryWritten{Conversation: "ada", From: 1, To: end, Text: "Five questions were answered."})
+			w.append(t, "sum-docs", agent.SummaryWritten{Collection: "visa-rules", From: 1, To: end, Text: "Preferences are passed on."})
 		}
 		end := w.happen(t, i)
 		then[end] = w.build(t, request(end))
+		if told := strings.Contains(then[end].Text, "Preferences are passed on."); told != (i == 4) { // in the next round a document that it covers is replaced
+			t.Errorf("as of %d the summary of the documents is there: %v\n%s", end, told, then[end].Text)
+		}
 		for _, b := range then[end].Blocks {
 			if b.Tokens == 0 {
 				t.Fatalf("as of %d block %s is not there:\n%s", end, b.Name, then[end].Text)

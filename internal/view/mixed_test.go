@@ -29,6 +29,11 @@ func anyShelves(t *rapid.T) *shelf {
 	for range rapid.IntRange(0, 2).Draw(t, "summaries") {
 		s.summaries["ada"] = append(s.summaries["ada"], projection.Summary{Time: at(5), To: rapid.Int64Range(90, 101).Draw(t, "to"), Text: anyText.Draw(t, "summary")})
 	}
+	s.overviews = map[string][]projection.Summary{}
+	for range rapid.IntRange(0, 3).Draw(t, "overviews") {
+		of := rapid.SampledFrom([]string{"rules", "meals"}).Draw(t, "of")
+		s.overviews[of] = append(s.overviews[of], projection.Summary{Time: at(5), Collection: of, Text: anyText.Draw(t, "overview")})
+	}
 	for range rapid.IntRange(0, 4).Draw(t, "pending") {
 		s.pending["ada"] = append(s.pending["ada"], projection.Pending{Time: at(6), Command: anyText.Draw(t, "command"),
 			Type: rapid.SampledFrom([]agent.Type{agent.Ask, agent.CallAPI}).Draw(t, "type"), Arguments: anyText.Draw(t, "arguments")})
@@ -37,7 +42,7 @@ func anyShelves(t *rapid.T) *shelf {
 	for _, where := range []projection.Shelf{projection.Memories, projection.Turns, projection.Documents} {
 		passage := func(i int) projection.Passage {
 			return projection.Passage{Shelf: where, Sequence: int64(90 + i), Index: i, Time: at(7), Text: anyText.Draw(t, "passage"),
-				Name: anyText.Draw(t, "name"), Within: anyText.Draw(t, "within"), Speaker: anyText.Draw(t, "speaker")}
+				Name: anyText.Draw(t, "name"), Within: rapid.OneOf(anyText, rapid.Just("rules")).Draw(t, "within"), Speaker: anyText.Draw(t, "speaker")}
 		}
 		for i := range rapid.IntRange(0, 4).Draw(t, "found") {
 			f := Found{Passage: passage(3*i + 1)}
@@ -87,13 +92,20 @@ func anySource(t *rapid.T, b *Block, depth int) {
 	case 2:
 		b.Results = &Results{Limit: limit, Latest: rapid.Bool().Draw(t, "latest")}
 	case 3:
-		b.Documents = &Documents{Limit: limit}
+		b.Documents = &Documents{Limit: limit, Summary: rapid.Bool().Draw(t, "summary")}
+		if rapid.Bool().Draw(t, "named") {
+			b.Documents.Collections = []string{"rules", "meals"}
+		}
 	case 4:
 		b.Turns = &Turns{Limit: limit}
 	case 5:
 		b.Pending = &Pending{Limit: limit}
 	case 6:
 		b.Instructions = &Instructions{Text: anyText.Draw(t, "instructions")}
+		if rapid.Bool().Draw(t, "by heading") {
+			b.Instructions.Text += "\n# Rules\n" + anyText.Draw(t, "rules")
+			b.Instructions.Headings = []string{"rules"}
+		}
 	default:
 		if depth == MaxDepth {
 			b.Pending = &Pending{Limit: limit}

@@ -75,10 +75,11 @@ type packing struct {
 // begin counts what the section takes when it is empty. If its items take no more
 // than saying that they are left out, they are shown.
 func (p *packing) begin() {
-	p.costs, p.fates, p.told, p.out = make([]int, len(p.items)), make([]fate, len(p.items)), make([]bool, len(p.items)), len(p.items)
+	p.costs, p.fates, p.told = make([]int, len(p.items)), make([]fate, len(p.items)), make([]bool, len(p.items))
+	p.next, p.out = 0, len(p.items)
 	p.fixed = p.takes(nil, "")
 	if len(p.items) > 0 {
-		if p.summary == nil && p.template == nil && p.block.Turns == nil { // whose items other blocks may all show
+		if len(p.summaries) == 0 && p.template == nil && p.block.Turns == nil { // whose items other blocks may all show
 			p.fixed -= p.counter.Count(p.style().none())
 		}
 		p.note = max(p.takes(nil, p.words(1)), p.takes(nil, p.words(len(p.items)))) - p.fixed
@@ -108,10 +109,7 @@ func (p *packing) written(items []item, words string) (pieces []string, ok bool)
 	if p.template == nil {
 		return p.pieces(items, words), true
 	}
-	if p.summary != nil {
-		items = slices.Insert(slices.Clone(items), 0, *p.summary)
-	}
-	text, err := p.template.render(p.block.Name, items, p.limit)
+	text, err := p.template.render(p.block.Name, slices.Concat(p.summaries, items), p.limit)
 	if err != nil {
 		return nil, false
 	}

@@ -130,6 +130,8 @@ func (r *reading) block(ctx context.Context, b Block) (*section, error) {
 		err = r.turns(ctx, s)
 	case b.Results != nil:
 		err = r.results(ctx, s)
+	case b.Observations != nil:
+		err = r.observations(ctx, s)
 	default:
 		err = r.pending(ctx, s)
 	}
@@ -148,7 +150,8 @@ func (s *section) called(label, adjective, one, many string) {
 func (r *reading) instructions(s *section) {
 	s.called("instructions", "further", "paragraph", "paragraphs")
 	s.gapless = true
-	for paragraph := range strings.SplitSeq(tidy(s.block.Instructions.Text), "\n\n") {
+	text, _ := s.block.Instructions.Excerpt()
+	for paragraph := range strings.SplitSeq(tidy(text), "\n\n") {
 		if strings.TrimSpace(paragraph) != "" {
 			s.items = append(s.items, made("instruction", "-", paragraph, r.clip))
 		}
@@ -167,7 +170,8 @@ func (r *reading) memories(ctx context.Context, s *section) error {
 		return err
 	}
 	s.called("memories", "further", "memory", "memories")
-	return r.find(ctx, s, Search{Shelf: projection.Memories, Within: of.Kinds, Ranking: ranking, Limit: of.Limit})
+	_, err := r.find(ctx, s, Search{Shelf: projection.Memories, Within: of.Kinds, Ranking: ranking, Limit: of.Limit})
+	return err
 }
 
 // conversation shows the newest turns; with a summary those after what it covers.
@@ -190,7 +194,7 @@ func (r *reading) conversation(ctx context.Context, s *section) error {
 	}
 	rows, err := r.reader.Messages(ctx, r.scope(of.Turns), name)
 	for _, m := range rows {
-		if s.summary == nil || m.Sequence > covered {
+		if len(s.summaries) == 0 || m.Sequence > covered {
 			s.items = append(s.items, turnItem(m, r.clip))
 		}
 	}
@@ -207,7 +211,7 @@ func (r *reading) summary(s *section, summaries []projection.Summary) int64 {
 	for _, row := range summaries {
 		i := summaryItem(row, r.clip)
 		if i.more == 0 && r.tokens.Count(s.style().item(i, false)) <= half {
-			s.summary = &i
+			s.summaries = []item{i}
 			return row.To
 		}
 	}
@@ -217,17 +221,35 @@ func (r *reading) summary(s *section, summaries []projection.Summary) int64 {
 func (r *reading) documents(ctx context.Context, s *section) error {
 	of, ranking := s.block.Documents, s.block.ranking(r.question.Text)
 	s.called("documents", "further", "passage", "passages")
-	if r.finder != nil {
-		return r.find(ctx, s, Search{Shelf: projection.Documents, Within: of.Collections, Ranking: ranking, Limit: of.Limit})
+	shown, err := r.passages(ctx, s, Search{Shelf: projection.Documents, Within: of.Collections, Ranking: ranking, Limit: of.Limit})
+	if err != nil || !of.Summary {
+		return err
 	}
-	rows, err := r.reader.Chunks(ctx, r.scope(of.Limit), of.Collections...)
+	if len(of.Collections) > 0 {
+		shown = of.Collections
+	}
+	return r.overviews(ctx, s, shown)
+}
+
+// passages fills a section of documents, and returns the collections that the
+// passages are of, in their order.
+func (r *reading) passages(ctx context.Context, s *section, search Search) (collections []string, err error) {
+	if r.finder != nil {
+		found, err := r.find(ctx, s, search)
+		for _, f := range found {
+			collections = append(collections, f.Within)
+		}
+		return collections, err
+	}
+	rows, err := r.reader.Chunks(ctx, r.scope(search.Limit), search.Within...)
 	slices.SortStableFunc(rows, func(a, b projection.Chunk) int {
 		return cmp.Or(cmp.Compare(b.Sequence, a.Sequence), cmp.Compare(a.Document, b.Document), cmp.Compare(a.Index, b.Index))
 	})
-	for _, c := range rows[:min(len(rows), of.Limit)] {
+	for _, c := range rows[:min(len(rows), search.Limit)] {
 		s.items = append(s.items, passageItem(c, r.clip))
+		collections = append(collections, c.Collection)
 	}
-	return err
+	return collections, err
 }
 
 func (r *reading) turns(ctx context.Context, s *section) error {
@@ -239,7 +261,8 @@ func (r *reading) turns(ctx context.Context, s *section) error {
 	s.called("turns of conversation "+inline(name), "further", "turn", "turns")
 	s.order = journaled
 	if r.finder != nil {
-		return r.find(ctx, s, Search{Shelf: projection.Turns, Within: []string{name}, Ranking: s.block.ranking(r.question.Text), Limit: of.Limit})
+		_, err := r.find(ctx, s, Search{Shelf: projection.Turns, Within: []string{name}, Ranking: s.block.ranking(r.question.Text), Limit: of.Limit})
+		return err
 	}
 	rows, err := r.reader.Messages(ctx, r.scope(of.Limit), name)
 	for _, m := range rows {
@@ -284,11 +307,11 @@ func (r *reading) pending(ctx context.Context, s *section) error {
 
 // find fills the section with what a search comes to, each passage with its
 // neighbours. A passage is in one unit alone: its own, if it was found itself.
-func (r *reading) find(ctx context.Context, s *section, search Search) error {
+func (r *reading) find(ctx context.Context, s *section, search Search) ([]Found, error) {
 	search.Stream, search.AsOf, search.Now, search.Question = r.stream, r.asOf, r.now, r.question.Text
 	found, err := r.finder.Find(ctx, search)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	type name struct {
 		sequence int64
@@ -316,7 +339,7 @@ func (r *reading) find(ctx context.Context, s *section, search Search) error {
 		beside(f.After)
 		s.units = append(s.units, u)
 	}
-	return nil
+	return found, nil
 }
 
 func (s *section) add(i item) int {

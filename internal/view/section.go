@@ -8,22 +8,23 @@ import (
 
 // section is a block with what it may show.
 type section struct {
-	owner    int // the block of the definition that tells of it: its own, or the one that shows its view
-	depth    int // 1, and one more for each view that it is shown in
-	block    Block
-	label    string // what it shows, for its heading: "memories"
-	one      string // what is left out when the budget is used up: "older turn"
-	many     string
-	items    []item
-	units    []unit // in the order in which they are worth showing
-	order    order
-	gapless  bool  // what comes after a unit that is left out is left out, too
-	summary  *item // stands before all items, whatever else is shown
-	absent   bool  // it is not shown at all
-	title    bool  // it is the heading of a view, and has no items
-	template *blockTemplate
-	node     *node
-	weight   float64
+	owner     int // the block of the definition that tells of it: its own, or the one that shows its view
+	depth     int // 1, and one more for each view that it is shown in
+	block     Block
+	label     string // what it shows, for its heading: "memories"
+	one       string // what is left out when the budget is used up: "older turn"
+	many      string
+	items     []item
+	units     []unit // in the order in which they are worth showing
+	order     order
+	gapless   bool     // what comes after a unit that is left out is left out, too
+	summaries []item   // stand before all items, whatever else is shown
+	overviews [][]item // of each collection those that may become one of summaries, the best first
+	absent    bool     // it is not shown at all
+	title     bool     // it is the heading of a view, and has no items
+	template  *blockTemplate
+	node      *node
+	weight    float64
 }
 
 // unit is what is shown together: items by their index, in the order of the text.
@@ -92,9 +93,7 @@ func (s *section) style() style {
 // pieces returns the section as it stands in the text.
 func (s *section) pieces(items []item, words string) []string {
 	style := s.style()
-	if s.summary != nil {
-		items = slices.Insert(slices.Clone(items), 0, *s.summary)
-	}
+	items = slices.Concat(s.summaries, items)
 	out := []string{style.open(s)}
 	if len(items) == 0 && words == "" {
 		return compact(append(out, style.none(), style.close(s, "")))
@@ -103,16 +102,17 @@ func (s *section) pieces(items []item, words string) []string {
 	if words != "" {
 		note = style.note(words)
 	}
-	if s.order == oldestFirst && s.summary == nil {
-		out = append(out, note)
+	at := len(items) // where the note stands
+	if s.order == oldestFirst {
+		at = len(s.summaries)
 	}
 	for n, i := range items {
-		out = append(out, style.item(i, n == len(items)-1))
-		if s.order == oldestFirst && s.summary != nil && n == 0 {
+		if n == at {
 			out = append(out, note)
 		}
+		out = append(out, style.item(i, n == len(items)-1))
 	}
-	if s.order != oldestFirst {
+	if at == len(items) {
 		out = append(out, note)
 	}
 	return compact(append(out, style.close(s, words)))

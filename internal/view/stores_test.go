@@ -27,7 +27,7 @@ func (w *world) aside(t testing.TB, location string) *Builder {
 	t.Cleanup(func() { _ = s.Close() })
 	go func() { _ = s.Follow(context.WithoutCancel(t.Context())) }() // until it is closed
 	b := builder(t, s)
-	b.finder = NewFinder(s, 0)
+	b.finder = NewFinder(s, w.journal, 0)
 	return b
 }
 
@@ -36,7 +36,7 @@ func anyHappening(t *rapid.T, key string) []agent.Event {
 	words := rapid.StringMatching(`((visa|flight|hotel|lisbon|seat|may|2023|friday) ){1,6}`)
 	conversation := rapid.SampledFrom([]string{"ada", "bob"}).Draw(t, "conversation")
 	text := words.Draw(t, "text")
-	switch rapid.IntRange(0, 6).Draw(t, "what") {
+	switch rapid.IntRange(0, 7).Draw(t, "what") {
 	case 0:
 		return []agent.Event{agent.MessageReceived{Conversation: conversation, Text: text, SaidBy: rapid.SampledFrom([]string{"", "Eve"}).Draw(t, "by")},
 			agent.ResponseGiven{Conversation: conversation, Text: words.Draw(t, "answer")}}
@@ -45,7 +45,8 @@ func anyHappening(t *rapid.T, key string) []agent.Event {
 			Importance: rapid.IntRange(0, 10).Draw(t, "importance"), TTL: rapid.SampledFrom([]time.Duration{0, time.Millisecond, time.Hour}).Draw(t, "ttl")}}
 	case 2:
 		return []agent.Event{agent.DocumentIndexed{Collection: "visa-rules", Document: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "document"), Source: "inline",
-			Digest: text, Part: 1, Parts: 1, Chunks: []agent.Chunk{{Text: text}, {Heading: "More", Text: words.Draw(t, "more")}}}}
+			Digest: text, Part: 1, Parts: 1, Chunks: []agent.Chunk{{Text: text}, {Heading: "More", Text: words.Draw(t, "more")}}},
+			agent.CommandSucceeded{Message: "Indexed."}}
 	case 3:
 		return []agent.Event{agent.DocumentsRemoved{Collection: "visa-rules", Documents: []string{"a"}}}
 	case 4:
@@ -54,8 +55,44 @@ func anyHappening(t *rapid.T, key string) []agent.Event {
 	case 5:
 		return []agent.Event{agent.CommandAccepted{Name: key, Intent: agent.NewIntent(agent.CallAPI, agent.CallAPIPayload{Operation: "search"})},
 			agent.AttemptSucceeded{Attempt: 1, Result: text}, agent.CommandSucceeded{Message: "Done."}}
+	case 6:
+		return []agent.Event{agent.SummaryWritten{Attempt: 1, Collection: "visa-rules", From: 1, To: rapid.Int64Range(1, 30).Draw(t, "to"), Text: text}}
 	}
 	return []agent.Event{agent.SummaryWritten{Attempt: 1, Conversation: conversation, From: 1, To: rapid.Int64Range(1, 9).Draw(t, "to"), Text: text}}
+}
+
+// asked is what the contexts are built for; some of it is embedded.
+var asked = []string{"", "Which flight on Friday?", "visa for lisbon in May 2023", "lisbon"}
+
+// anyEmbedding is what a model made of some of the texts that were said or asked.
+func anyEmbedding(t *rapid.T, said []string) (agent.TextsEmbedded, journal.Blob) {
+	e := agent.TextsEmbedded{Model: rapid.SampledFrom([]string{"small", "large"}).Draw(t, "model"), Dimensions: 2}
+	if e.Model == "large" {
+		e.Dimensions = 5
+	}
+	var vectors [][]float32
+	for _, text := range rapid.SliceOfN(rapid.SampledFrom(append(said, asked[1:]...)), 1, 6).Draw(t, "embedded") {
+		e.Texts = append(e.Texts, agent.TextDigest(agent.EmbeddingText("", text)))
+		vectors = append(vectors, rapid.SliceOfN(rapid.Float32Range(0.1, 1), e.Dimensions, e.Dimensions).Draw(t, "vector"))
+	}
+	blob := journal.NewBlob(agent.EncodeVectors(vectors))
+	e.Vectors = blob.Digest
+	return e, blob
+}
+
+// textsOf are those of events that can be searched.
+func textsOf(events []agent.Event) (texts []string) {
+	for _, e := range events {
+		switch e := e.(type) {
+		case agent.MessageReceived:
+			texts = append(texts, e.Text)
+		case agent.MemorySaved:
+			texts = append(texts, e.Content)
+		case agent.DocumentIndexed:
+			texts = append(texts, e.Chunks[0].Text)
+		}
+	}
+	return texts
 }
 
 // Two stores, one that saw each event as it came and one that was made from all of
@@ -71,10 +108,17 @@ func TestTwoStoresGiveTheSameContext(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		name := fmt.Sprintf("travel/agent-%d", examples.Add(1))
 		head := int64(0)
+		var said []string
 		for i := range rapid.IntRange(1, 25).Draw(rt, "appends") {
 			batch := journal.Batch{Stream: name, Expected: journal.AnyVersion}
 			key := fmt.Sprint("k", i)
-			for _, e := range anyHappening(rt, key) {
+			events := anyHappening(rt, key)
+			said = append(said, textsOf(events)...)
+			if rapid.Bool().Draw(rt, "embeds") {
+				e, blob := anyEmbedding(rt, said)
+				events, batch.Blobs = append(events, e), []journal.Blob{blob}
+			}
+			for _, e := range events {
 				batch.Events = append(batch.Events, journal.Event(agent.Encode(key, e)))
 			}
 			records, err := w.journal.Append(rt.Context(), batch)
@@ -86,7 +130,7 @@ func TestTwoStoresGiveTheSameContext(t *testing.T) {
 		d := everything(rapid.SampledFrom([]Rendering{Markdown, XML, JSON}).Draw(rt, "rendering"))
 		d.Budget = rapid.IntRange(300, 1500).Draw(rt, "budget")
 		r := Request{Definition: d, Stream: name, Question: agent.Question{Conversation: "ada",
-			Text: rapid.SampledFrom([]string{"", "Which flight on Friday?", "visa for lisbon in May 2023"}).Draw(rt, "question")}}
+			Text: rapid.SampledFrom(asked).Draw(rt, "question")}}
 		for _, r.Sequence = range []int64{head, rapid.Int64Range(1, head).Draw(rt, "as of"), head} {
 			ctx, cancel := context.WithTimeout(rt.Context(), 20*time.Second)
 			one, err := w.builder.Build(ctx, r)

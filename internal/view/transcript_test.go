@@ -158,15 +158,18 @@ func indexed(document string, texts ...string) agent.DocumentIndexed {
 
 func TestACollectionIsReadAnewWhenSomethingOfItIsGone(t *testing.T) {
 	w, rules := newWorld(t), agent.SummarizePayload{Collection: "rules"}
-	first := w.append(t, "i1", indexed("a.md", "one", "two"))
-	second := w.append(t, "i2", indexed("b.md", "three"))
-	got := w.transcript(t, rules, second, second)
+	index := func(key string, document agent.DocumentIndexed) int64 { // returns the sequence of what it recorded
+		return w.append(t, key, document, agent.CommandSucceeded{}) - 1
+	}
+	first := index("i1", indexed("a.md", "one", "two"))
+	second := index("i2", indexed("b.md", "three"))
+	got := w.transcript(t, rules, second+1, second+1)
 	if diff := cmp.Diff([]string{"a.md, Visa: one", "a.md, Visa: two", "b.md, Visa: three"}, saidIn(got)); diff != "" || got.From != first || got.To != second {
 		t.Errorf("it covers %d to %d (-want +got)\n%s", got.From, got.To, diff)
 	}
 	w.append(t, "s1", agent.SummaryWritten{Collection: "rules", From: got.From, To: got.To, Text: "So far."})
-	third := w.append(t, "i3", indexed("c.md", "four"))
-	got = w.transcript(t, rules, third, third)
+	third := index("i3", indexed("c.md", "four"))
+	got = w.transcript(t, rules, third+1, third+1)
 	if diff := cmp.Diff([]string{"c.md, Visa: four"}, saidIn(got)); diff != "" || got.Previous != "So far." {
 		t.Errorf("when a document was added, after %q (-want +got)\n%s", got.Previous, diff)
 	}

@@ -86,7 +86,7 @@ func (b Block) validate(field string) error {
 		return invalid(field+".maxTokens", "it is less than minTokens, which is %d; raise it, or lower minTokens", b.MinTokens)
 	}
 	if n := b.sources(); n != 1 {
-		return invalid(field, "a block has exactly one of instructions, memories, conversation, documents, turns, results, pending and view, not %d of them", n)
+		return invalid(field, "a block has exactly one of instructions, memories, conversation, documents, turns, results, pending, observations and view, not %d of them", n)
 	}
 	if err := b.validateStyle(field); err != nil {
 		return err
@@ -96,7 +96,7 @@ func (b Block) validate(field string) error {
 
 func (b Block) sources() (n int) {
 	for _, present := range []bool{b.Instructions != nil, b.Memories != nil, b.Conversation != nil, b.Documents != nil,
-		b.Turns != nil, b.Results != nil, b.Pending != nil, b.View != nil} {
+		b.Turns != nil, b.Results != nil, b.Pending != nil, b.Observations != nil, b.View != nil} {
 		if present {
 			n++
 		}
@@ -111,12 +111,12 @@ func (b Block) validateStyle(field string) error {
 	}
 	switch b.Ranking {
 	case "", Newest:
-	case Relevance, Recency, Blended:
+	case Relevance, Lexical, Semantic, Recency, Blended:
 		if b.Memories == nil && b.Documents == nil && b.Turns == nil {
 			return invalid(field+".ranking", "only memories, documents and turns can be ranked by %s; leave it out", b.Ranking)
 		}
 	default:
-		return invalid(field+".ranking", "use %s, %s, %s or %s, not %q", Newest, Relevance, Recency, Blended, b.Ranking)
+		return invalid(field+".ranking", "use %s, not %q", oneOfRankings, b.Ranking)
 	}
 	switch b.Rendering {
 	case "", Markdown, XML, JSON:
@@ -137,6 +137,11 @@ func (b Block) validateStyle(field string) error {
 func (b Block) validateSource(field string) error {
 	var items int
 	switch {
+	case b.Instructions != nil:
+		if !names(b.Instructions.Headings) {
+			return invalid(field+".instructions.headings", "name at most %d headings, none of them empty", MaxKinds)
+		}
+		return nil
 	case b.Memories != nil:
 		if !names(b.Memories.Kinds) {
 			return invalid(field+".memories.kinds", "name at most %d kinds, none of them empty", MaxKinds)
@@ -155,6 +160,11 @@ func (b Block) validateSource(field string) error {
 		field, items = field+".results.limit", b.Results.Limit
 	case b.Pending != nil:
 		field, items = field+".pending.limit", b.Pending.Limit
+	case b.Observations != nil:
+		if !names(b.Observations.Names) {
+			return invalid(field+".observations.names", "name at most %d observations, none of them empty", MaxKinds)
+		}
+		return nil
 	default:
 		return nil
 	}

@@ -16,6 +16,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"slices"
+
+	"github.com/edict-dev/edict/internal/document"
 )
 
 // format counts the changes in how contexts are rendered. It is part of every
@@ -51,13 +53,23 @@ type Block struct {
 	Turns        *Turns        `json:"turns,omitempty"`
 	Results      *Results      `json:"results,omitempty"`
 	Pending      *Pending      `json:"pending,omitempty"`
+	Observations *Observations `json:"observations,omitempty"`
 	View         *Definition   `json:"view,omitempty"` // another view of the same agent
 }
 
 // Instructions is a source: what the agent's author wrote, from the beginning. It
 // is part of the definition, so that a context stays a function of that.
 type Instructions struct {
-	Text string `json:"text"`
+	Text     string   `json:"text"`
+	Headings []string `json:"headings,omitempty"` // empty: all of the text; else what stands under these of its Markdown headings
+}
+
+// Excerpt returns what the block shows of the text, and which headings the text does not have.
+func (i Instructions) Excerpt() (text string, missing []string) {
+	if len(i.Headings) == 0 {
+		return i.Text, nil
+	}
+	return document.Excerpt(i.Text, i.Headings)
 }
 
 // Memories is a source: what the agent remembers, best first.
@@ -77,6 +89,7 @@ type Conversation struct {
 type Documents struct {
 	Collections []string `json:"collections,omitempty"` // empty: all
 	Limit       int      `json:"limit"`                 // passages found; their neighbours are not counted
+	Summary     bool     `json:"summary,omitempty"`     // before them the newest summary that fits of each collection: of those named, or of those that the passages are of
 }
 
 // Turns is a source: turns of the question's conversation that answer it and that

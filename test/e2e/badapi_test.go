@@ -61,7 +61,7 @@ func TestBadAPI(t *testing.T) {
 			if n := api.calls(); n != c.calls {
 				t.Errorf("the API was called %d times, want %d", n, c.calls)
 			}
-			if result := w.storyOf("call").command().Result; len(result) > 64<<10 {
+			if result := w.storyOf("call").Command().Result; len(result) > 64<<10 {
 				t.Errorf("%d bytes of the answer are kept", len(result))
 			}
 		})

@@ -12,17 +12,18 @@ import (
 	edictv1 "github.com/edict-dev/edict/api/v1alpha1"
 	"github.com/edict-dev/edict/hack/scriptedmodel"
 	"github.com/edict-dev/edict/internal/agent"
+	"github.com/edict-dev/edict/test/story"
 )
 
 // journalled waits until the journal tells that the command ended in that phase.
-func (w *world) journalled(command string, phase agent.Phase, reason string) *story {
+func (w *world) journalled(command string, phase agent.Phase, reason string) *story.Story {
 	w.Helper()
-	var found *story
+	var found *story.Story
 	w.eventually(soon, fmt.Sprintf("the journal says that %s is %s", command, phase), func() error {
 		if found = w.storyOf(command); found == nil {
 			return fmt.Errorf("it does not know it")
 		}
-		if c := found.command(); c.Phase != phase || c.Reason != reason {
+		if c := found.Command(); c.Phase != phase || c.Reason != reason {
 			return fmt.Errorf("it says %s (%s): %s", c.Phase, c.Reason, c.Message)
 		}
 		return nil
@@ -77,7 +78,7 @@ func TestDeleteCallUnderWay(t *testing.T) {
 	w.gone(booking)
 	gate.release()
 	s := w.journalled("book-1", agent.Succeeded, "")
-	if n := count[agent.AttemptSucceeded](s); n != 1 || api.booked()["ada"] != 1 {
+	if n := story.Count[agent.AttemptSucceeded](s); n != 1 || api.booked()["ada"] != 1 {
 		t.Errorf("%d successes are recorded, %d bookings were made", n, api.booked()["ada"])
 	}
 }

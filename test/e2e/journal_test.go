@@ -9,6 +9,7 @@ import (
 	"github.com/edict-dev/edict/internal/agent"
 	"github.com/edict-dev/edict/internal/journal"
 	"github.com/edict-dev/edict/internal/journal/sqlite"
+	"github.com/edict-dev/edict/test/story"
 )
 
 // readJournal returns all that the journal at path holds. The operator may be writing to it meanwhile.
@@ -20,74 +21,33 @@ func readJournal(t *testing.T, path string) []journal.Record {
 		t.Fatal(err)
 	}
 	defer func() { _ = j.Close() }() // nothing was written
-	const page = 1000
-	var all []journal.Record
-	for at := journal.Cursor(nil); ; {
-		records, err := j.ReadAll(ctx, at, page)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, records...)
-		if len(records) < page {
-			return all
-		}
-		at = at.After(records)
+	all, err := story.Records(ctx, j)
+	if err != nil {
+		t.Fatal(err)
 	}
-}
-
-// story is what the journal tells of one command.
-type story struct {
-	stream, key string
-	events      []agent.Recorded
+	return all
 }
 
 // stories returns what the journal tells of each command, in the order in which they were accepted.
-func stories(t *testing.T, records []journal.Record) []*story {
+func stories(t *testing.T, records []journal.Record) []*story.Story {
 	t.Helper()
-	var all []*story
-	byKey := map[string]*story{}
-	for _, r := range records {
-		event, err := agent.Decode(agent.Stored(r.Event))
-		if err != nil {
-			t.Fatalf("event %d of stream %s: %v", r.Sequence, r.Stream, err)
-		}
-		if r.Subject == "" {
-			continue // about the agent
-		}
-		s := byKey[r.Stream+" "+r.Subject]
-		if s == nil {
-			s = &story{stream: r.Stream, key: r.Subject}
-			byKey[r.Stream+" "+r.Subject] = s
-			all = append(all, s)
-		}
-		s.events = append(s.events, agent.Recorded{Sequence: r.Sequence, Time: r.Time, Subject: r.Subject, Event: event})
+	all, unreadable := story.Of(records)
+	for _, event := range unreadable {
+		t.Fatal(event)
 	}
 	return all
 }
 
 // storyOf returns what the journal tells of the command of that name in the namespace's streams, or nil.
-func (w *world) storyOf(command string) *story {
+func (w *world) storyOf(command string) *story.Story {
 	w.Helper()
 	for _, s := range stories(w.T, readJournal(w.T, w.op.journal)) {
-		namespace, _ := agent.ParseStream(s.stream)
-		if namespace == w.ns && s.command().Name == command {
+		namespace, _ := agent.ParseStream(s.Stream)
+		if namespace == w.ns && s.Command().Name == command {
 			return s
 		}
 	}
 	return nil
-}
-
-func (s *story) command() *agent.Command { return agent.Fold(s.events) }
-
-// count returns how many events of type E the story has.
-func count[E agent.Event](s *story) int {
-	n := 0
-	for _, r := range s.events {
-		if _, ok := r.Event.(E); ok {
-			n++
-		}
-	}
-	return n
 }
 
 // streamLength returns how many records the agent's streams hold, all its lives together.
@@ -115,19 +75,19 @@ func checkLaws(t *testing.T, records []journal.Record) {
 		}
 	}
 	for _, s := range stories(t, records) {
-		for _, violation := range s.violations() {
-			t.Errorf("command %s of stream %s: %s", s.key, s.stream, violation)
+		for _, violation := range violations(s) {
+			t.Errorf("command %s of stream %s: %s", s.Key, s.Stream, violation)
 		}
 	}
 }
 
-func (s *story) violations() []string {
+func violations(s *story.Story) []string {
 	var wrong []string
 	add := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
-	if n := count[agent.CommandAccepted](s); n != 1 {
+	if n := story.Count[agent.CommandAccepted](s); n != 1 {
 		add("it was accepted %d times", n)
 	}
-	if n := count[agent.AttemptSucceeded](s); n > 1 {
+	if n := story.Count[agent.AttemptSucceeded](s); n > 1 {
 		add("its effect succeeded %d times", n)
 	}
 	ends, open, attempts := 0, 0, 0
@@ -138,7 +98,7 @@ func (s *story) violations() []string {
 		}
 		open = 0
 	}
-	for _, r := range s.events {
+	for _, r := range s.Events {
 		if ends > 0 {
 			add("%T follows its end", r.Event)
 		}

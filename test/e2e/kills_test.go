@@ -166,21 +166,21 @@ func (k *killing) checkRequests(records []journal.Record) {
 	cut := 0
 	for _, s := range stories(k.T, records) {
 		open := map[int]int{} // step by attempt
-		for _, r := range s.events {
+		for _, r := range s.Events {
 			switch e := r.Event.(type) {
 			case agent.AttemptStarted:
 				open[e.Attempt] = e.Step
 			case agent.AttemptAbandoned:
 				cut++
-				lost[step{s.key, open[e.Attempt]}]++
+				lost[step{s.Key, open[e.Attempt]}]++
 			case agent.AttemptFailed:
-				lost[step{s.key, open[e.Attempt]}]++
+				lost[step{s.Key, open[e.Attempt]}]++
 			case agent.OutcomeLost:
 				if e.Reason == "AttemptInterrupted" {
 					cut++
 				}
 			case agent.DecisionMade:
-				decided[step{s.key, e.Step}] = r.Time
+				decided[step{s.Key, e.Step}] = r.Time
 			}
 		}
 	}

@@ -165,20 +165,20 @@ func (r *reader) pastContexts() snapshot {
 	s := snapshot{}
 	blobs := readBlobs(r.T, r.op.journal)
 	for _, story := range stories(r.T, readJournal(r.T, r.op.journal)) {
-		ask := story.command().Intent.Ask()
-		for _, recorded := range story.events {
+		ask := story.Command().Intent.Ask()
+		for _, recorded := range story.Events {
 			saw, ok := recorded.Event.(agent.ContextBuilt)
 			if !ok {
 				continue
 			}
 			c := r.context(saw.View, ask.Conversation, saw.Sequence, ask.Message)
 			if c.Digest != saw.Digest || c.Definition != saw.Definition || c.Tokens != saw.Tokens {
-				r.Errorf("step %d of %s saw %s of view %s at %d, and now it is %s:\n%s\nthen:\n%s", saw.Step, story.key, saw.Digest, saw.View, saw.Sequence, c.Digest, c.Text, blobs[saw.Digest])
+				r.Errorf("step %d of %s saw %s of view %s at %d, and now it is %s:\n%s\nthen:\n%s", saw.Step, story.Key, saw.Digest, saw.View, saw.Sequence, c.Digest, c.Text, blobs[saw.Digest])
 			}
 			if journal.Digest(blobs[saw.Digest]) != saw.Digest {
-				r.Errorf("the journal does not hold the text %s that step %d of %s saw", saw.Digest, saw.Step, story.key)
+				r.Errorf("the journal does not hold the text %s that step %d of %s saw", saw.Digest, saw.Step, story.Key)
 			}
-			s[fmt.Sprintf("%s at %d for %s", saw.View, saw.Sequence, story.key)] = c.Digest
+			s[fmt.Sprintf("%s at %d for %s", saw.View, saw.Sequence, story.Key)] = c.Digest
 		}
 	}
 	if len(s) == 0 {

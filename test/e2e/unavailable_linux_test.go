@@ -14,6 +14,7 @@ import (
 	"github.com/edict-dev/edict/hack/scriptedmodel"
 	"github.com/edict-dev/edict/internal/agent"
 	"github.com/edict-dev/edict/internal/journal/sqlite"
+	"github.com/edict-dev/edict/test/story"
 )
 
 // limitFiles has the kernel refuse every write of the operator's to a file past that size: with 0 all of them, as a
@@ -122,8 +123,8 @@ func TestKilledWhileJournalUnavailable(t *testing.T) {
 	w.op.mustStart(t)
 	w.ends("book-1", verdict{edictv1.CommandOutcomeUnknown, "AttemptInterrupted", "Look at the receiver"})
 	s := w.journalled("book-1", agent.OutcomeUnknown, "AttemptInterrupted")
-	if n := api.booked()["ada"]; n != 1 || api.calls() != 1 || count[agent.AttemptStarted](s) != 1 {
-		t.Errorf("%d bookings by %d calls in %d attempts, want one of each", n, api.calls(), count[agent.AttemptStarted](s))
+	if n := api.booked()["ada"]; n != 1 || api.calls() != 1 || story.Count[agent.AttemptStarted](s) != 1 {
+		t.Errorf("%d bookings by %d calls in %d attempts, want one of each", n, api.calls(), story.Count[agent.AttemptStarted](s))
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/edict-dev/edict/internal/journal"
 	"github.com/edict-dev/edict/test/faults/history"
+	"github.com/edict-dev/edict/test/story"
 )
 
 // TestFencedWriter pauses a replica just before it accepts a command, deletes the command, so that no other replica
@@ -77,7 +78,7 @@ func usurp(ctx context.Context, c *campaign, f *findings, defect string) error {
 	if err != nil {
 		return err
 	}
-	all, wrong := stories(records)
+	all, wrong := story.Of(records)
 	for _, violation := range append(wrong, history.Records(records)...) {
 		f.violate("%s", violation)
 	}

@@ -5,51 +5,8 @@ import (
 	"time"
 
 	"github.com/edict-dev/edict/internal/agent"
-	"github.com/edict-dev/edict/internal/journal"
+	"github.com/edict-dev/edict/test/story"
 )
-
-// story is what the journal tells of one command.
-type story struct {
-	stream, key string
-	events      []agent.Recorded
-}
-
-// stories returns what the journal tells of each command, in the order in which they were accepted, and the events that
-// cannot be read.
-func stories(records []journal.Record) (all []*story, wrong []string) {
-	byKey := map[string]*story{}
-	for _, r := range records {
-		event, err := agent.Decode(agent.Stored(r.Event))
-		if err != nil {
-			wrong = append(wrong, fmt.Sprintf("event %d of stream %s: %v", r.Sequence, r.Stream, err))
-			continue
-		}
-		if r.Subject == "" {
-			continue // about the agent
-		}
-		s := byKey[r.Stream+" "+r.Subject]
-		if s == nil {
-			s = &story{stream: r.Stream, key: r.Subject}
-			byKey[r.Stream+" "+r.Subject] = s
-			all = append(all, s)
-		}
-		s.events = append(s.events, agent.Recorded{Sequence: r.Sequence, Time: r.Time, Subject: r.Subject, Event: event})
-	}
-	return all, wrong
-}
-
-func (s *story) command() *agent.Command { return agent.Fold(s.events) }
-
-// howMany returns how many events of type E the story has.
-func howMany[E agent.Event](s *story) int {
-	n := 0
-	for _, r := range s.events {
-		if _, ok := r.Event.(E); ok {
-			n++
-		}
-	}
-	return n
-}
 
 // thought is one step of one ask.
 type thought struct {
@@ -59,22 +16,22 @@ type thought struct {
 
 // checkModel compares what the model was asked with what the journal tells: a step is asked once, and once more for
 // each attempt that came to nothing, and never after its decision, or its summary, was recorded.
-func checkModel(calls []modelCall, all []*story) (wrong []string) {
+func checkModel(calls []modelCall, all []*story.Story) (wrong []string) {
 	lost, decided := map[thought]int{}, map[thought]time.Time{}
 	for _, s := range all {
 		open := map[int]int{} // step by attempt
-		for _, r := range s.events {
+		for _, r := range s.Events {
 			switch e := r.Event.(type) {
 			case agent.AttemptStarted:
 				open[e.Attempt] = max(1, e.Step) // a summary is asked for in one step
 			case agent.AttemptAbandoned:
-				lost[thought{s.key, open[e.Attempt]}]++
+				lost[thought{s.Key, open[e.Attempt]}]++
 			case agent.AttemptFailed:
-				lost[thought{s.key, open[e.Attempt]}]++
+				lost[thought{s.Key, open[e.Attempt]}]++
 			case agent.DecisionMade:
-				decided[thought{s.key, e.Step}] = r.Time
+				decided[thought{s.Key, e.Step}] = r.Time
 			case agent.SummaryWritten:
-				decided[thought{s.key, 1}] = r.Time
+				decided[thought{s.Key, 1}] = r.Time
 			}
 		}
 	}

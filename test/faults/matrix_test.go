@@ -16,6 +16,7 @@ import (
 	edictv1 "github.com/edict-dev/edict/api/v1alpha1"
 	"github.com/edict-dev/edict/internal/agent"
 	"github.com/edict-dev/edict/test/faults/history"
+	"github.com/edict-dev/edict/test/story"
 )
 
 // reachWithin is how long a place may take to be reached.
@@ -146,7 +147,11 @@ func (c *campaign) runCase(ctx context.Context, k killCase, defect string, f *fi
 	if err != nil {
 		return err
 	}
-	if err := w.create(ctx, append(w.concierge("concierge"), k.shape.objects()...)...); err != nil {
+	agents := w.concierge("concierge")
+	if k.shape.embeds {
+		agents = w.embedding(agents)
+	}
+	if err := w.create(ctx, append(agents, k.shape.objects()...)...); err != nil {
 		return err
 	}
 	r := &row{killCase: k, world: w, operator: o, found: f}
@@ -263,7 +268,7 @@ func (r *row) check(ctx context.Context, commands []edictv1.Command) error {
 	if err != nil {
 		return err
 	}
-	all, wrong := stories(records)
+	all, wrong := story.Of(records)
 	wrong = append(wrong, history.Records(records)...)
 	wrong = append(wrong, checkModel(r.world.model.requests(), all)...)
 	told, err := r.world.told(ctx)
@@ -283,12 +288,12 @@ func (r *row) check(ctx context.Context, commands []edictv1.Command) error {
 }
 
 // mirrors says where a command's status is not what the journal says.
-func mirrors(c *edictv1.Command, all []*story) []string {
+func mirrors(c *edictv1.Command, all []*story.Story) []string {
 	for _, s := range all {
-		if s.key != c.Status.IdempotencyKey || s.stream != c.Status.Stream {
+		if s.Key != c.Status.IdempotencyKey || s.Stream != c.Status.Stream {
 			continue
 		}
-		if told := s.command(); string(told.Phase) != string(c.Status.Phase) || told.Response != c.Status.Response {
+		if told := s.Command(); string(told.Phase) != string(c.Status.Phase) || told.Response != c.Status.Response {
 			return []string{fmt.Sprintf("%s is %s (%q), and %s (%q) in the journal", c.Name, c.Status.Phase, c.Status.Response, told.Phase, told.Response)}
 		}
 		return nil
@@ -300,7 +305,7 @@ func mirrors(c *edictv1.Command, all []*story) []string {
 const subject = "ada"
 
 // checkEffect compares the effects with how the commands ended.
-func (r *row) checkEffect(commands []edictv1.Command, all []*story) {
+func (r *row) checkEffect(commands []edictv1.Command, all []*story.Story) {
 	n := counts{commands: len(commands)}
 	switch r.shape.class {
 	case agent.Idempotent:
@@ -309,7 +314,8 @@ func (r *row) checkEffect(commands []edictv1.Command, all []*story) {
 		n.effects = r.world.ignores.effects()[subject]
 	default:
 		for _, s := range all {
-			n.effects += howMany[agent.MemorySaved](s) + howMany[agent.SummaryWritten](s) + howMany[agent.DocumentIndexed](s)
+			// Vectors are recorded with what they are of, or before a decision that changes nothing.
+			n.effects += max(story.Count[agent.MemorySaved](s)+story.Count[agent.SummaryWritten](s)+story.Count[agent.DocumentIndexed](s)+story.Count[agent.ObjectObserved](s), story.Count[agent.TextsEmbedded](s))
 		}
 	}
 	phase := agent.Phase("")
@@ -358,6 +364,7 @@ type shape struct {
 	ends     string                                    // the command whose phase is looked at
 	phase    agent.Phase
 	unknown  bool // the outcome may be unknown without a kill
+	embeds   bool // the agent's texts are embedded
 	effects  int
 	told     map[string]int // how many ends of a command Kubernetes Events tell of, if it is not one
 	places   []string       // lives are separated by " then "

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -33,7 +34,7 @@ func (w *world) concierge(name string) []client.Object {
 	a := &edictv1.Agent{ObjectMeta: named, Spec: edictv1.AgentSpec{
 		Instructions: "You help people travel.",
 		Model:        edictv1.Model{BaseURL: w.model.url, Name: "scripted", Timeout: duration(modelTimeout)},
-		ContextViews: []edictv1.ContextViewReference{{Name: name}},
+		ContextViews: []edictv1.ContextViewReference{{Name: name}}, ServiceAccountName: name,
 		Operations: []edictv1.Operation{
 			{Name: "save_memory", Type: edictv1.OperationSaveMemory},
 			call("put", w.honours.url, edictv1.EffectIdempotent),
@@ -48,6 +49,16 @@ func (w *world) concierge(name string) []client.Object {
 		},
 	}}
 	return []client.Object{view, a}
+}
+
+// embedding lets the agents among the objects have their texts embedded.
+func (w *world) embedding(objects []client.Object) []client.Object {
+	for _, o := range objects {
+		if a, ok := o.(*edictv1.Agent); ok {
+			a.Spec.Embeddings = &edictv1.AgentEmbeddings{BaseURL: w.model.url, Model: "vectors", Timeout: duration(modelTimeout)}
+		}
+	}
+	return objects
 }
 
 // newCommand returns a command that is tried often and for long, so that neither a busy machine's timeouts nor faults that
@@ -86,6 +97,28 @@ func newIndex(name, agent, configMap string) *edictv1.Command {
 	c.Spec.IndexDocuments = &edictv1.IndexDocumentsCommand{Collection: "rules",
 		Source: edictv1.DocumentSource{ConfigMap: &edictv1.ConfigMapDocuments{Name: configMap}}}
 	return c
+}
+
+// newObserve returns a command that observes a ConfigMap.
+func newObserve(name, agent, configMap string) *edictv1.Command {
+	c := newCommand(name, agent)
+	c.Spec.Observe = &edictv1.ObserveCommand{Observation: edictv1.Observation{Name: configMap,
+		Object: edictv1.ObservedObject{APIVersion: "v1", Kind: "ConfigMap", Name: configMap},
+		Fields: []edictv1.ObservedField{{Name: "visa", JSONPath: `{.data.visa\.md}`}}}}
+	return c
+}
+
+// newRights lets the operator act as the service accounts of the namespace, and those read its ConfigMaps.
+func newRights() []client.Object {
+	right := func(verb, resource string, to rbacv1.Subject) []client.Object {
+		named := metav1.ObjectMeta{Name: verb + "-" + resource}
+		return []client.Object{
+			&rbacv1.Role{ObjectMeta: named, Rules: []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{resource}, Verbs: []string{verb}}}},
+			&rbacv1.RoleBinding{ObjectMeta: named, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: named.Name}, Subjects: []rbacv1.Subject{to}},
+		}
+	}
+	return append(right("impersonate", "serviceaccounts", rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: "edict-system", Name: "edict-controller-manager"}),
+		right("get", "configmaps", rbacv1.Subject{Kind: rbacv1.GroupKind, APIGroup: rbacv1.GroupName, Name: "system:serviceaccounts"})...)
 }
 
 func newSave(name, agent, content string) *edictv1.Command {

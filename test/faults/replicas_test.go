@@ -13,6 +13,7 @@ import (
 	"github.com/edict-dev/edict/internal/agent"
 	"github.com/edict-dev/edict/internal/journal"
 	"github.com/edict-dev/edict/test/faults/history"
+	"github.com/edict-dev/edict/test/story"
 )
 
 const (
@@ -169,7 +170,7 @@ func (k *trickle) judge(ctx context.Context, commands []edictv1.Command) error {
 	if err != nil {
 		return err
 	}
-	all, wrong := stories(records)
+	all, wrong := story.Of(records)
 	wrong = append(wrong, history.Records(records)...)
 	for _, violation := range wrong {
 		k.found.violate("%s", violation)
@@ -177,7 +178,7 @@ func (k *trickle) judge(ctx context.Context, commands []edictv1.Command) error {
 	kept := memories(all)
 	n := counts{commands: len(commands)}
 	for _, s := range all {
-		c := s.command()
+		c := s.Command()
 		if k.created[c.Name].Before(k.struck.Add(-time.Second)) {
 			continue // the replicas were just started, and the agents new
 		}

@@ -109,6 +109,23 @@ var shapes = []shape{
 		places:  slices.Concat(around("CommandAccepted", "AttemptStarted", "DocumentIndexed"), told, folded),
 	},
 	{
+		name: "an object that is observed", class: agent.Internal, effects: 1, phase: agent.Succeeded, commands: 1, ends: "c",
+		objects: func() []client.Object {
+			return append(newRights(), newRules("rules"), newObserve("c", "concierge", "rules"))
+		},
+		places: slices.Concat(around("CommandAccepted", "AttemptStarted", "ObjectObserved"), told, folded),
+	},
+	{
+		name: "an ask whose question is embedded", class: agent.Internal, effects: 1, phase: agent.Succeeded, commands: 1, ends: "c", embeds: true,
+		objects: one(newAsk("c", "concierge", "Hello")),
+		places:  slices.Concat(around("TextsEmbedded", "ContextBuilt"), []string{"embed:asked", "embed:answered"}),
+	},
+	{
+		name: "documents with vectors", class: agent.Internal, effects: 1, phase: agent.Succeeded, commands: 1, ends: "c", embeds: true,
+		objects: func() []client.Object { return []client.Object{newRules("rules"), newIndex("c", "concierge", "rules")} },
+		places:  slices.Concat(around("TextsEmbedded"), []string{"embed:asked", "embed:answered"}),
+	},
+	{
 		name: "a call that is cancelled", class: agent.Idempotent, phase: agent.Cancelled, commands: 1, ends: "c",
 		objects: one(newBooking("c", "concierge", "put", flightFull, subject)), during: cancel,
 		places: around("CancelRequested", "CommandCancelled"),

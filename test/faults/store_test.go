@@ -7,6 +7,7 @@ import (
 
 	"github.com/edict-dev/edict/internal/journal"
 	"github.com/edict-dev/edict/internal/journal/sqlite"
+	"github.com/edict-dev/edict/test/story"
 )
 
 // The stores that a world can have.
@@ -47,17 +48,5 @@ func readAll(ctx context.Context, s store) ([]journal.Record, error) {
 		return nil, err
 	}
 	defer func() { _ = j.Close() }() // nothing was written
-	const page = 1000
-	var all []journal.Record
-	for at := journal.Cursor(nil); ; {
-		records, err := j.ReadAll(ctx, at, page)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, records...)
-		if len(records) < page {
-			return all, nil
-		}
-		at = at.After(records)
-	}
+	return story.Records(ctx, j)
 }

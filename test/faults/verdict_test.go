@@ -10,6 +10,7 @@ import (
 	"github.com/edict-dev/edict/internal/agent"
 	"github.com/edict-dev/edict/internal/journal"
 	"github.com/edict-dev/edict/test/faults/history"
+	"github.com/edict-dev/edict/test/story"
 )
 
 // judge compares what the load left behind, at the receivers, at the model, in Kubernetes and in the journal, with what
@@ -23,7 +24,7 @@ func (l *load) judge(ctx context.Context, commands []edictv1.Command) error {
 	if err != nil {
 		return err
 	}
-	all, wrong := stories(records)
+	all, wrong := story.Of(records)
 	wrong = append(wrong, history.Records(records)...)
 	wrong = append(wrong, checkModel(l.world.model.requests(), all)...)
 	wrong = append(wrong, l.promises(records)...)
@@ -55,12 +56,12 @@ func (l *load) promises(records []journal.Record) []string {
 }
 
 // remembered looks for ends that were told and are not in the journal.
-func (l *load) remembered(all []*story) (wrong []string) {
+func (l *load) remembered(all []*story.Story) (wrong []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	there := map[string]*agent.Command{}
 	for _, s := range all {
-		there[s.stream+" "+s.key] = s.command()
+		there[s.Stream+" "+s.Key] = s.Command()
 	}
 	for at, told := range l.seen {
 		c := there[at]
@@ -93,7 +94,7 @@ func announced(commands []edictv1.Command, told map[types.UID]int) (wrong []stri
 }
 
 // count compares the effects of each want, however their commands were keyed, with how its commands ended.
-func (l *load) count(commands []edictv1.Command, all []*story) {
+func (l *load) count(commands []edictv1.Command, all []*story.Story) {
 	phases, reasons := map[string]agent.Phase{}, map[string]string{}
 	for i := range commands {
 		phases[commands[i].Name] = agent.Phase(commands[i].Status.Phase)
@@ -132,10 +133,10 @@ func (l *load) count(commands []edictv1.Command, all []*story) {
 }
 
 // memories returns how often each text was remembered.
-func memories(all []*story) map[string]int {
+func memories(all []*story.Story) map[string]int {
 	n := map[string]int{}
 	for _, s := range all {
-		for _, r := range s.events {
+		for _, r := range s.Events {
 			if saved, ok := r.Event.(agent.MemorySaved); ok {
 				n[saved.Content]++
 			}

@@ -15,6 +15,7 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"github.com/edict-dev/edict/internal/journal"
+	"github.com/edict-dev/edict/internal/journal/schema"
 )
 
 const (
@@ -29,21 +30,7 @@ const (
 var migrationFiles embed.FS
 
 // knownVersion is the newest schema that this program can use.
-var knownVersion = sync.OnceValue(func() int64 {
-	names, err := fs.Glob(migrationFiles, "migrations/*.sql")
-	if err != nil {
-		panic(err) // the pattern is a constant
-	}
-	var newest int64
-	for _, name := range names {
-		version, err := goose.NumericComponent(name)
-		if err != nil {
-			panic(err) // the files are compiled in, and every test reads them
-		}
-		newest = max(newest, version)
-	}
-	return newest
-})
+var knownVersion = sync.OnceValue(func() int64 { return schema.Newest(migrationFiles, "migrations") })
 
 // prepare makes sure that the server can hold a journal, and that the schema is
 // the one that this program uses. Who only reads refuses an older one.

@@ -12,6 +12,7 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"github.com/edict-dev/edict/internal/journal"
+	"github.com/edict-dev/edict/internal/journal/schema"
 )
 
 // applicationID is in the header of every journal file ("EDCT"), so that no
@@ -22,24 +23,7 @@ const applicationID = 0x45444354
 var migrationFiles embed.FS
 
 // knownVersion is the newest schema that this program can use.
-var knownVersion = sync.OnceValue(func() int64 {
-	names, err := fs.Glob(migrationFiles, "migrations/*.sql")
-	if err != nil {
-		panic(err) // the pattern is a constant
-	}
-	var newest int64
-	for _, name := range names {
-		version, err := goose.NumericComponent(name)
-		if err != nil {
-			panic(err) // the files are compiled in, and every test reads them
-		}
-		newest = max(newest, version)
-	}
-	for _, m := range goMigrations() {
-		newest = max(newest, m.Version)
-	}
-	return newest
-})
+var knownVersion = sync.OnceValue(func() int64 { return schema.Newest(migrationFiles, "migrations", goMigrations()...) })
 
 // goMigrations are the migrations that SQL alone cannot make. They count with
 // the files, and are never edited either once they have shipped.
