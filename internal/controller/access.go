@@ -66,7 +66,7 @@ func (a *Access) Allow(r *http.Request, verb, resource, namespace, name string) 
 		return query.ErrUnauthenticated
 	}
 	q := accessQuestion{sha256.Sum256([]byte(token)), verb, resource, namespace, name}
-	if refusal, known := a.known(q); known {
+	if known, refusal := a.known(q); known {
 		return refusal
 	}
 	leave, err := a.turn(r.Context())
@@ -74,7 +74,7 @@ func (a *Access) Allow(r *http.Request, verb, resource, namespace, name string) 
 		return err
 	}
 	defer leave()
-	if refusal, known := a.known(q); known { // somebody else with the same question was first
+	if known, refusal := a.known(q); known { // somebody else with the same question was first
 		return refusal
 	}
 	refusal, err := a.ask(r.Context(), token, q)
@@ -103,15 +103,15 @@ func (a *Access) turn(ctx context.Context) (leave func(), err error) {
 	}
 }
 
-func (a *Access) known(q accessQuestion) (refusal error, known bool) {
+func (a *Access) known(q accessQuestion) (known bool, refusal error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := a.Now()
 	if now.Before(a.unknown[q.token]) {
-		return query.ErrUnauthenticated, true
+		return true, query.ErrUnauthenticated
 	}
 	v, ok := a.verdicts[q]
-	return v.refusal, ok && now.Before(v.until)
+	return ok && now.Before(v.until), v.refusal
 }
 
 // learn keeps a verdict. Tokens that nobody knows are kept apart, so that many of them do not drive out what is known of

@@ -55,13 +55,16 @@ func (b *Builder) ofOneGeneration(ctx context.Context, stream string, build func
 		if b.generations.moved(stream, before) {
 			b.Forget(stream)
 		}
-		made, failed := build()
+		made, err := build()
+		if err != nil {
+			return made, err
+		}
 		after, err := rows.Generation(ctx, stream)
 		if err != nil {
 			return agent.Context{}, err
 		}
 		if after == before || before == 0 { // it was not projected before
-			return made, failed
+			return made, nil
 		}
 		before = after
 	}
