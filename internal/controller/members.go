@@ -198,12 +198,14 @@ func (m *Members) write(ctx context.Context, lease *coordinationv1.Lease) error 
 // fromWatchCache lets the API server answer from its memory, without asking etcd
 // whether that is the newest: on a busy machine that takes longer than a round
 // may. What is old there only delays what the epochs decide anyway.
-var fromWatchCache = &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: "0"}}
+func fromWatchCache() client.ListOption { // each its own: the client writes into it
+	return &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: "0"}}
+}
 
 // look lists the Leases, and returns the names of those whose holders are alive.
 func (m *Members) look(ctx context.Context) ([]string, error) {
 	var list coordinationv1.LeaseList
-	err := m.Reader.List(ctx, &list, client.InNamespace(m.Namespace), client.HasLabels{MemberLabel}, fromWatchCache)
+	err := m.Reader.List(ctx, &list, client.InNamespace(m.Namespace), client.HasLabels{MemberLabel}, fromWatchCache())
 	if err != nil {
 		return nil, err
 	}
