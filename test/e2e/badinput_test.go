@@ -154,8 +154,8 @@ func TestRejectedByTheAPIServer(t *testing.T) {
 		object client.Object
 		says   string
 	}{
-		{newCommand("none", "concierge"), "spec must have exactly one of ask, saveMemory, forgetMemory, callAPI, resolve, indexDocuments, removeDocuments and summarize"},
-		{two, "spec must have exactly one of ask, saveMemory, forgetMemory, callAPI, resolve, indexDocuments, removeDocuments and summarize"},
+		{newCommand("none", "concierge"), "spec must have exactly one of ask, saveMemory, forgetMemory, callAPI, resolve, indexDocuments, removeDocuments, summarize and observe"},
+		{two, "spec must have exactly one of ask, saveMemory, forgetMemory, callAPI, resolve, indexDocuments, removeDocuments, summarize and observe"},
 		{nameless, "spec.agentRef.name"},
 		{newAgent("no-model", "ftp://example.com"), "spec.model.baseURL must be an http:// or https:// URL"},
 		{newAgent("password", "http://user:password@example.com/v1"), "put the key into a Secret"},
