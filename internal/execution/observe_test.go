@@ -71,22 +71,9 @@ func (p *process) looked(o agent.Order) *agent.Command {
 }
 
 // observed returns what the journal holds of observations.
-func (p *process) observed() (all []agent.ObjectObserved) {
+func (p *process) observed() []agent.ObjectObserved {
 	p.t.Helper()
-	records, err := p.journal.ReadStream(context.Background(), "travel/concierge", 1, 1000)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	for _, r := range records {
-		event, err := agent.Decode(agent.Stored(r.Event))
-		if err != nil {
-			p.t.Fatal(err)
-		}
-		if e, ok := event.(agent.ObjectObserved); ok {
-			all = append(all, e)
-		}
-	}
-	return all
+	return recorded[agent.ObjectObserved](p, everything)
 }
 
 func TestAnObjectIsReadAsTheAgentsServiceAccountAndRecordedWhenItHasChanged(t *testing.T) {
